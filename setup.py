@@ -1,0 +1,82 @@
+"""Build the compiled core: one source, `_core.pyx`, compiled once per SIMD variant.
+
+Every variant is a module of its own (`_core`, `_core_v3`, `_core_v4`), so that each function is compiled whole for its
+instruction set; `backprop._dispatch` picks one at import. A variant that the compiler cannot build is left out with a
+warning: the baseline alone is a complete library.
+"""
+
+import os
+import platform
+import sys
+import tempfile
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "embedsignature": True,
+    "embedsignature.format": "python",
+    "freethreading_compatible": True,
+}
+# -ffp-contract=off: only the FMAs that the source asks for, so that every variant rounds alike (docs/design.md).
+COMMON = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden",
+          "-Wno-unused-function"]
+# -fno-trapping-math only allows speculation of operations whose exception flags nobody reads; no value changes.
+VARIANTS = {
+    "_core": [],
+    "_core_v3": ["-march=x86-64-v3"],
+    "_core_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+}
+
+
+def extension(name, flags):
+    extra = os.environ.get("BACKPROP_CFLAGS", "").split()
+    return Extension(f"backprop.{name}", [f"src/backprop/{name}.pyx"], include_dirs=["src/backprop/kernels"],
+                     extra_compile_args=COMMON + flags + extra, extra_link_args=extra,
+                     depends=[os.path.join("src/backprop/kernels", f) for f in os.listdir("src/backprop/kernels")]
+                     + ["src/backprop/_core.pyx"])
+
+
+def is_x86_64():
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+class BuildExt(build_ext):
+    """Drop the SIMD variants that this compiler cannot build, and say so."""
+
+    def build_extensions(self):
+        self.extensions = [e for e in self.extensions if self._can_compile(e)]
+        super().build_extensions()
+
+    def _can_compile(self, ext):
+        march = [f for f in ext.extra_compile_args if f.startswith("-m")]
+        if not march:
+            return True
+        with tempfile.TemporaryDirectory() as folder:
+            source = os.path.join(folder, "probe.c")
+            with open(source, "w") as f:
+                f.write("#include <immintrin.h>\nint main(void) { return 0; }\n")
+            try:
+                self.compiler.compile([source], output_dir=folder, extra_postargs=march)
+            except Exception as error:       # distutils raises its own CompileError, which moved between modules
+                print(f"warning: {ext.name} is left out: this compiler does not take {' '.join(march)} ({error})",
+                      file=sys.stderr)
+                return False
+        return True
+
+
+def extensions():
+    names = VARIANTS if is_x86_64() else {"_core": []}
+    modules = []
+    for name, flags in names.items():        # one call each: cythonize refuses two extensions on shared sources
+        modules += cythonize([extension(name, flags)], compiler_directives=DIRECTIVES, quiet=True)
+    return modules + cythonize([extension("_cpu", [])], compiler_directives=DIRECTIVES, quiet=True)
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})

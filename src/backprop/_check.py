@@ -1,0 +1,220 @@
+"""The one gate: anything that a user passes becomes finite, C-contiguous float64 here, or raises.
+
+Kernels trust what comes out of these functions. They copy only when they must, never change the caller's array, and their
+messages name the argument, what came and what is expected, with the row and column of a bad value.
+"""
+
+import numbers
+
+import numpy as np
+
+MAX_ELEMENTS = 2**40        # beyond this a size is a mistake, and the error comes before the allocation
+
+
+def _kind(value):
+    return type(value).__name__
+
+
+def array(value, name, ndim, *, copy=False):
+    """`value` as a finite, aligned, C-contiguous, native float64 array of `ndim` dimensions (1 or 2).
+
+    Raises ValueError (NaN, inf, ragged, complex, wrong number of dimensions) or TypeError (strings, objects, None).
+    """
+    result = _float64(value, name)
+    if result.ndim != ndim:
+        hint = ""
+        if ndim == 2 and result.ndim == 1:
+            hint = f"; use {name}.reshape(-1, 1) for one feature or {name}.reshape(1, -1) for one example"
+        raise ValueError(f"{name} must be a {ndim}-D array, got {result.ndim}-D with shape {result.shape}{hint}")
+    finite(result, name)
+    out = np.require(result, np.float64, ["C", "ALIGNED"])
+    if type(out) is not np.ndarray:                      # np.matrix, np.memmap and friends: the plain base class
+        out = out.view(np.ndarray)
+    return out.copy() if copy and out is value else out
+
+
+def _float64(value, name):
+    if value is None:
+        raise TypeError(f"{name} must be an array of numbers, got None")
+    if isinstance(value, (str, bytes, dict, set)):
+        raise TypeError(f"{name} must be an array of numbers, got {_kind(value)}")
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
+    try:
+        raw = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is ragged: its rows have different lengths ({error})") from None
+    except TypeError as error:
+        raise TypeError(f"{name} must be an array of numbers, got {_kind(value)} ({error})") from None
+    if isinstance(raw, np.ma.MaskedArray) or isinstance(value, np.ma.MaskedArray):
+        if np.ma.getmaskarray(value).any():
+            raise ValueError(f"{name} has masked values; fill or drop them first")
+    kind = raw.dtype.kind
+    if kind == "c":
+        raise ValueError(f"{name} must be real: complex data is not supported, got dtype {raw.dtype}")
+    if kind == "O":
+        return _from_objects(raw, name)
+    if kind not in "fiub":
+        raise TypeError(f"{name} must hold numbers, got dtype {raw.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return raw.astype(np.float64, copy=False) if raw.dtype.isnative else raw.astype(np.float64)
+
+
+def _from_objects(raw, name):
+    for index, item in np.ndenumerate(raw):
+        if isinstance(item, (list, tuple, np.ndarray)):
+            raise ValueError(f"{name} is ragged: element {_where(index)} is a {_kind(item)} of length {len(item)}")
+        if isinstance(item, numbers.Complex) and not isinstance(item, numbers.Real):
+            raise ValueError(f"{name} must be real: complex data is not supported, got {item!r} at {_where(index)}")
+        if isinstance(item, np.generic):
+            item = item.item()
+        if not isinstance(item, numbers.Real) and not hasattr(item, "__float__"):
+            raise TypeError(f"{name} must hold numbers, got {_kind(item)} at {_where(index)}")
+        if isinstance(item, str):
+            raise TypeError(f"{name} must hold numbers, got str at {_where(index)}")
+    try:
+        return raw.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{name} holds an integer too large for float64") from None
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold numbers ({error})") from None
+
+
+def _where(index):
+    if len(index) == 2:
+        return f"row {index[0]}, column {index[1]}"
+    return f"row {index[0]}" if len(index) == 1 else f"index {index}"
+
+
+def finite(values, name):
+    """Raise ValueError with row and column if the float64 array `values` holds NaN or inf."""
+    if np.isfinite(values).all():
+        return
+    index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+    bad = values[index]
+    what = "NaN" if np.isnan(bad) else "infinity"
+    raise ValueError(f"{name} holds {what} at {_where(index)}; every value must be finite")
+
+
+def matrix(value, name="X", *, columns=None, of=None, allow_empty=False):
+    """A batch: 2-D, at least one row and one column, `columns` wide where that is given (`of` says by what)."""
+    out = array(value, name, 2)
+    if out.shape[1] == 0 or (out.shape[0] == 0 and not allow_empty):
+        raise ValueError(f"{name} is empty: shape {out.shape}")
+    if columns is not None and out.shape[1] != columns:
+        raise ValueError(f"{name} has {out.shape[1]} columns, expected {columns}{f' ({of})' if of else ''}")
+    return out
+
+
+def vector(value, name="x", *, length=None, of=None):
+    """One example or one value per row: 1-D, not empty, `length` long where that is given."""
+    out = array(value, name, 1)
+    if out.size == 0:
+        raise ValueError(f"{name} is empty")
+    if length is not None and out.size != length:
+        raise ValueError(f"{name} has {out.size} values, expected {length}{f' ({of})' if of else ''}")
+    return out
+
+
+def targets(value, name, *, rows, columns):
+    """Targets of a network: (rows, columns); a 1-D array of `rows` values serves a network with one output."""
+    raw = _float64(value, name)
+    if raw.ndim == 1 and columns == 1:
+        raw = raw.reshape(-1, 1)
+    out = array(raw, name, 2)
+    if out.shape[0] != rows:
+        raise ValueError(f"{name} has {out.shape[0]} rows, but X has {rows}")
+    if out.shape[1] != columns:
+        raise ValueError(f"{name} has {out.shape[1]} columns, expected {columns} (the network's outputs)")
+    return out
+
+
+def weights(value, name, *, rows):
+    """Weights of examples: (rows,) finite, none negative, not all zero."""
+    out = vector(value, name, length=rows, of="one per row")
+    if (out < 0).any():
+        row = int(np.argmax(out < 0))
+        raise ValueError(f"{name} must not be negative, got {out[row]!r} at row {row}")
+    if not out.any():
+        raise ValueError(f"{name} are all zero: nothing to train on")
+    return out
+
+
+def integer(value, name, *, minimum=None, maximum=None):
+    """A whole number as int; bools and floats are refused."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {_kind(value)} {value!r}")
+    value = int(value)
+    if minimum is not None and value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {value}")
+    return value
+
+
+def real(value, name, *, above=None, minimum=None, below=None, maximum=None):
+    """A finite real number as float; `above` and `below` are strict bounds, `minimum` and `maximum` are not."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number, got {_kind(value)} {value!r}")
+    value = float(value)
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    for bound, broken, words in ((above, above is not None and value <= above, "greater than"),
+                                 (minimum, minimum is not None and value < minimum, "at least"),
+                                 (below, below is not None and value >= below, "less than"),
+                                 (maximum, maximum is not None and value > maximum, "at most")):
+        if broken:
+            raise ValueError(f"{name} must be {words} {bound}, got {value}")
+    return value
+
+
+def boolean(value, name):
+    """True or False (NumPy's bool included); anything else is a TypeError."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {_kind(value)} {value!r}")
+    return bool(value)
+
+
+def choice(value, name, names):
+    """One of `names`; the error lists them."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a name, got {_kind(value)}; expected one of {', '.join(names)}")
+    if value not in names:
+        raise ValueError(f"unknown {name} {value!r}; expected one of {', '.join(names)}")
+    return value
+
+
+def generator(seed, name="seed"):
+    """A NumPy Generator from None, an integer >= 0, a Generator (used as it is) or a legacy RandomState."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if isinstance(seed, np.random.RandomState):
+        return np.random.Generator(seed._bit_generator)
+    if seed is None:
+        return np.random.default_rng()
+    return np.random.default_rng(integer(seed, name, minimum=0))
+
+
+def labels(value, name="y", *, rows=None):
+    """Class labels of any sortable kind (strings, bools, integers, floats) as a 1-D array, not empty, no NaN."""
+    try:
+        out = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is ragged ({error})") from None
+    if out.ndim == 2 and out.shape[1] == 1:
+        out = out[:, 0]
+    if out.ndim != 1:
+        raise ValueError(f"{name} must be 1-D with one label per row, got shape {out.shape}")
+    if out.size == 0:
+        raise ValueError(f"{name} is empty")
+    if rows is not None and out.shape[0] != rows:
+        raise ValueError(f"{name} has {out.shape[0]} labels, but X has {rows} rows")
+    if out.dtype.kind == "c":
+        raise ValueError(f"{name} must be real: complex labels are not supported")
+    if out.dtype.kind == "f":
+        finite(out, name)
+    if out.dtype.kind == "O":
+        for row, item in enumerate(out):
+            if item is None or (isinstance(item, float) and item != item):
+                raise ValueError(f"{name} has a missing label at row {row}")
+    return out

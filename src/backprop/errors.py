@@ -1,0 +1,76 @@
+"""The library's own exceptions and warnings.
+
+Each is a subclass of the built-in that a caller would catch anyway: bad values are `ValueError`, bad kinds `TypeError`,
+wrong state `RuntimeError`. `NotFittedError` and `ConvergenceWarning` are scikit-learn's own classes where scikit-learn is
+already imported or gets imported later by an estimator (`sklearn_or_own`).
+"""
+
+
+class DataFormatError(ValueError):
+    """A data file does not hold what its format or the reader demands.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what was expected.
+    path : str or None
+        The file.
+    line, column : int or None
+        Position in a text file, both counted from 1.
+    offset : int or None
+        Position in a binary file, in bytes from 0.
+    """
+
+    def __init__(self, message, *, path=None, line=None, column=None, offset=None):
+        self.message, self.path, self.line, self.column, self.offset = message, path, line, column, offset
+        where = [] if path is None else [str(path)]
+        where += [f"{word} {value}" for word, value in (("line", line), ("column", column), ("offset", offset))
+                  if value is not None]
+        super().__init__(f"{', '.join(where)}: {message}" if where else message)
+
+    def __reduce__(self):
+        return _data_format_error, (self.message, self.path, self.line, self.column, self.offset)
+
+
+def _data_format_error(message, path, line, column, offset):
+    return DataFormatError(message, path=path, line=line, column=column, offset=offset)
+
+
+class ModelFormatError(ValueError):
+    """A file is not a whole and undamaged model file."""
+
+
+class ModelVersionError(ModelFormatError):
+    """A model file was written by a newer format than this version reads."""
+
+
+class CheckpointMismatchError(ModelFormatError):
+    """A checkpoint belongs to another network or to other training options."""
+
+
+class DivergenceError(ValueError, ArithmeticError):
+    """Training produced a non-finite loss or parameter; the last finite parameters were kept."""
+
+
+class ConcurrentUseError(RuntimeError):
+    """Two threads tried to train one network at the same time."""
+
+
+class NotFittedError(ValueError, AttributeError):
+    """An estimator was used before `fit` (the stand-in for scikit-learn's class of this name)."""
+
+
+class ConvergenceWarning(UserWarning):
+    """Training ended before it converged (the stand-in for scikit-learn's class of this name)."""
+
+
+def sklearn_or_own(name):
+    """scikit-learn's own `NotFittedError` or `ConvergenceWarning` where it is installed, else the one above.
+
+    Called when one is about to be raised, so that importing backprop never imports scikit-learn.
+    """
+    try:
+        from sklearn import exceptions
+    except ImportError:
+        return globals()[name]
+    return getattr(exceptions, name)

@@ -1,0 +1,123 @@
+/* Vectors of doubles, as wide as the target's registers, and the few operations that plain C operators do not give.
+ *
+ * Everything above this header is written for VL doubles at a time and gives the same bits for every VL, because
+ *   - lanes run across independent elements (outputs of a layer, weights of a vector), never along a reduction;
+ *   - where a reduction is unavoidable it has the fixed 8-lane pattern of bp_dot8 and bp_sum8, whatever VL is;
+ *   - an FMA happens only where v_fma is written (the build says -ffp-contract=off).
+ * A target without FMA (x86-64 baseline) multiplies and adds: its bits may differ from those of v3 and v4, and only there.
+ */
+#ifndef BP_SIMD_H
+#define BP_SIMD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#define VL 8
+#include <immintrin.h>
+#elif defined(__AVX2__) && defined(__FMA__)
+#define VL 4
+#include <immintrin.h>
+#else
+#define VL 2
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+#endif
+
+#define BP_INLINE static inline __attribute__((always_inline))
+#define BP_UNROLL _Pragma("GCC unroll 16")
+
+typedef double vd __attribute__((vector_size(VL * 8), may_alias));                     /* VL doubles, aligned     */
+typedef double vd_unaligned __attribute__((vector_size(VL * 8), aligned(8), may_alias)); /* the same, anywhere      */
+typedef int64_t vi __attribute__((vector_size(VL * 8), may_alias));                    /* VL integers, or a mask  */
+
+BP_INLINE vd v_load(const double *p) { return (vd)*(const vd_unaligned *)p; }
+BP_INLINE void v_store(double *p, vd v) { *(vd_unaligned *)p = (vd_unaligned)v; }
+BP_INLINE vd v_set(double x) { return x - (vd){0}; }   /* x - 0 keeps every bit of x, -0.0 included */
+
+/* a * b + c, rounded once where the target has FMA. */
+BP_INLINE vd v_fma(vd a, vd b, vd c) {
+#if VL == 8
+    return (vd)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif VL == 4
+    return (vd)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif defined(__aarch64__)
+    return (vd)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#else
+    return a * b + c;
+#endif
+}
+
+BP_INLINE double s_fma(double a, double b, double c) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return __builtin_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+BP_INLINE vd v_sqrt(vd a) {
+#if VL == 8
+    return (vd)_mm512_sqrt_pd((__m512d)a);
+#elif VL == 4
+    return (vd)_mm256_sqrt_pd((__m256d)a);
+#elif defined(__aarch64__)
+    return (vd)vsqrtq_f64((float64x2_t)a);
+#else
+    return (vd){__builtin_sqrt(a[0]), __builtin_sqrt(a[1])};
+#endif
+}
+
+/* Masks are vi of all-ones or zero lanes, as C comparisons of vectors give them. */
+BP_INLINE vd v_select(vi mask, vd yes, vd no) { return (vd)((mask & (vi)yes) | (~mask & (vi)no)); }
+BP_INLINE vd v_and(vi mask, vd a) { return (vd)(mask & (vi)a); }
+BP_INLINE vd v_abs(vd a) { return (vd)((vi)a & INT64_MAX); }
+BP_INLINE vd v_copysign(vd size, vd sign) { return (vd)(((vi)size & INT64_MAX) | ((vi)sign & INT64_MIN)); }
+BP_INLINE vd v_max(vd a, vd b) { return v_select(a > b, a, b); }
+BP_INLINE vd v_min(vd a, vd b) { return v_select(a < b, a, b); }
+BP_INLINE vd v_where_positive(vd a, vd yes, vd no) { return v_select(a > 0.0, yes, no); }
+
+/* The first n lanes from p, the rest zero (n < VL); nothing beyond p[n - 1] is read. */
+BP_INLINE vd v_load_first(const double *p, ptrdiff_t n) {
+    double lanes[VL] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
+    return v_load(lanes);
+}
+
+/* Fixed tree over eight lanes: ((0+4)+(2+6)) + ((1+5)+(3+7)). */
+BP_INLINE double bp_tree8(const double *s) {
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+/* sum_j x_j w_j: lane k chains the products of j = k, k + 8, k + 16, ... and the tree joins the lanes. */
+static inline double bp_dot8(const double *x, const double *w, ptrdiff_t n) {
+    vd acc[8 / VL];
+    double lanes[8];
+    ptrdiff_t j = 0;
+    for (int v = 0; v < 8 / VL; v++) acc[v] = (vd){0};
+    for (; j + 8 <= n; j += 8)
+        for (int v = 0; v < 8 / VL; v++) acc[v] = v_fma(v_load(x + j + v * VL), v_load(w + j + v * VL), acc[v]);
+    for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
+    for (int k = 0; j + k < n; k++) lanes[k] = s_fma(x[j + k], w[j + k], lanes[k]);
+    return bp_tree8(lanes);
+}
+
+/* sum_j x_j in the same pattern. */
+static inline double bp_sum8(const double *x, ptrdiff_t n) {
+    vd acc[8 / VL];
+    double lanes[8];
+    ptrdiff_t j = 0;
+    for (int v = 0; v < 8 / VL; v++) acc[v] = (vd){0};
+    for (; j + 8 <= n; j += 8)
+        for (int v = 0; v < 8 / VL; v++) acc[v] = acc[v] + v_load(x + j + v * VL);
+    for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
+    for (int k = 0; j + k < n; k++) lanes[k] = lanes[k] + x[j + k];
+    return bp_tree8(lanes);
+}
+
+#endif
