@@ -73,6 +73,8 @@ BP_INLINE vd v_sqrt(vd a) {
 #endif
 }
 
+BP_INLINE double s_sqrt(double a) { return __builtin_sqrt(a); }
+
 /* Masks are vi of all-ones or zero lanes, as C comparisons of vectors give them. */
 BP_INLINE vd v_select(vi mask, vd yes, vd no) { return (vd)((mask & (vi)yes) | (~mask & (vi)no)); }
 BP_INLINE vd v_and(vi mask, vd a) { return (vd)(mask & (vi)a); }
@@ -81,6 +83,13 @@ BP_INLINE vd v_copysign(vd size, vd sign) { return (vd)(((vi)size & INT64_MAX) |
 BP_INLINE vd v_max(vd a, vd b) { return v_select(a > b, a, b); }
 BP_INLINE vd v_min(vd a, vd b) { return v_select(a < b, a, b); }
 BP_INLINE vd v_where_positive(vd a, vd yes, vd no) { return v_select(a > 0.0, yes, no); }
+
+/* Whether every lane is zero; a NaN is not. */
+BP_INLINE int v_all_zero(vd a) {
+    int all = 1;
+    BP_UNROLL for (int i = 0; i < VL; i++) all &= a[i] == 0.0;
+    return all;
+}
 
 /* The first n lanes from p, the rest zero (n < VL); nothing beyond p[n - 1] is read. */
 BP_INLINE vd v_load_first(const double *p, ptrdiff_t n) {

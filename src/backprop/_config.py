@@ -1,0 +1,32 @@
+"""What this installation is and runs."""
+
+import os
+import platform
+
+from backprop import _dispatch
+
+
+def show_config():
+    """Print and return the library's configuration.
+
+    Returns
+    -------
+    dict
+        version, simd (the variant in use), simd_available, simd_width (doubles per vector), python, numpy, processors.
+
+    Examples
+    --------
+    >>> import backprop as bp
+    >>> config = bp.show_config()       # doctest: +ELLIPSIS
+    version: ...
+    """
+    import numpy
+
+    from backprop import __version__
+
+    config = {"version": __version__, "simd": _dispatch.variant, "simd_available": _dispatch.available(),
+              "simd_width": _dispatch.core.simd_width(), "compiler": _dispatch.core.compiler(),
+              "python": platform.python_version(), "numpy": numpy.__version__, "processors": os.cpu_count()}
+    for key, value in config.items():
+        print(f"{key}: {value}")
+    return config

@@ -1,0 +1,150 @@
+# Optimizers: one step over the flat parameter vector w, given the gradient g of the objective.
+#
+# One row of OPTIMIZERS per rule. A step reads and writes its slots (vectors that mirror w) and its numbers h: first the
+# learning rate, then the hyper-parameters in the order of the row's `hyper`, then `n_state` running numbers (powers for the
+# bias corrections), all zero at the start. Padding of w and g is zero, and every rule leaves a zero weight with a zero
+# gradient at zero. Conventions are torch's.
+
+ctypedef void (*step_kernel)(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil
+
+cdef struct Optimizer:
+    const char *name
+    step_kernel step
+    int n_slots
+    const char *hyper             # names and defaults, the learning rate first: "learning_rate=0.01 momentum=0.9"
+    int n_state
+    bint full_batch_only
+    const char *formula
+
+
+cdef void sgd(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    cdef vd eta = v_set(h[0])
+    while i < n:
+        v_store(w + i, v_fma(-eta, v_load(g + i), v_load(w + i)))
+        i += VL
+
+
+cdef void momentum(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    cdef vd eta = v_set(h[0]), mu = v_set(h[1]), v
+    while i < n:
+        v = v_fma(mu, v_load(s + i), v_load(g + i))
+        v_store(s + i, v)
+        v_store(w + i, v_fma(-eta, v, v_load(w + i)))
+        i += VL
+
+
+cdef void nesterov(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    cdef vd eta = v_set(h[0]), mu = v_set(h[1]), v, gi
+    while i < n:
+        gi = v_load(g + i)
+        v = v_fma(mu, v_load(s + i), gi)
+        v_store(s + i, v)
+        v_store(w + i, v_fma(-eta, v_fma(mu, v, gi), v_load(w + i)))
+        i += VL
+
+
+cdef void adagrad(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    cdef vd eta = v_set(h[0]), eps = v_set(h[1]), gi, sum_squares
+    while i < n:
+        gi = v_load(g + i)
+        sum_squares = v_fma(gi, gi, v_load(s + i))
+        v_store(s + i, sum_squares)
+        v_store(w + i, v_fma(-eta, gi / (v_sqrt(sum_squares) + eps), v_load(w + i)))
+        i += VL
+
+
+cdef void rmsprop(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    cdef vd eta = v_set(h[0]), rho = v_set(h[1]), eps = v_set(h[2]), rest = v_set(1.0 - h[1]), gi, mean_square
+    while i < n:
+        gi = v_load(g + i)
+        mean_square = v_fma(rho, v_load(s + i), rest * gi * gi)
+        v_store(s + i, mean_square)
+        v_store(w + i, v_fma(-eta, gi / (v_sqrt(mean_square) + eps), v_load(w + i)))
+        i += VL
+
+
+cdef void adam_update(double *w, const double *g, double *s, double *t, const double *h, double *powers, double keep,
+                      Py_ssize_t n) noexcept nogil:
+    """m and v are running means of g and g²; `powers` hold 1 - β1^k and 1 - β2^k, their missing mass after k steps.
+
+    1 - β^k follows from 1 - β^(k-1) as 1 - β (1 - (1 - β^(k-1))) = (1 - β) + β (1 - β^(k-1)), zero before the first step.
+    """
+    cdef Py_ssize_t i = 0
+    cdef double beta_1 = h[1], beta_2 = h[2]
+    powers[0] = (1.0 - beta_1) + beta_1 * powers[0]
+    powers[1] = (1.0 - beta_2) + beta_2 * powers[1]
+    cdef vd step = v_set(h[0] / powers[0]), eps = v_set(h[3]), correction = v_set(1.0 / s_sqrt(powers[1]))
+    cdef vd b1 = v_set(beta_1), b2 = v_set(beta_2), rest_1 = v_set(1.0 - beta_1), rest_2 = v_set(1.0 - beta_2)
+    cdef vd shrink = v_set(keep), gi, m, v
+    while i < n:
+        gi = v_load(g + i)
+        m = v_fma(b1, v_load(s + i), rest_1 * gi)
+        v = v_fma(b2, v_load(t + i), rest_2 * gi * gi)
+        v_store(s + i, m)
+        v_store(t + i, v)
+        v_store(w + i, v_fma(-step, m / v_fma(v_sqrt(v), correction, eps), v_load(w + i) * shrink))
+        i += VL
+
+cdef void adam(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+    adam_update(w, g, s, t, h, h + 4, 1.0, n)
+
+cdef void adamw(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+    adam_update(w, g, s, t, h, h + 5, 1.0 - h[0] * h[4], n)
+
+
+cdef void rprop(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+    """iRprop- (Igel and Hüsken 2000): s holds the last gradient, t the step of each weight, 0 standing for the first."""
+    cdef Py_ssize_t i
+    cdef double shrink = h[1], grow = h[2], step_min = h[3], step_max = h[4], gi, step, agree
+    for i in range(n):
+        gi = g[i]
+        step = t[i] if t[i] > 0.0 else h[0]
+        agree = gi * s[i]
+        if agree > 0.0:
+            step = min(step * grow, step_max)
+        elif agree < 0.0:
+            step = max(step * shrink, step_min)
+            gi = 0.0
+        if gi > 0.0:
+            w[i] = w[i] - step
+        elif gi < 0.0:
+            w[i] = w[i] + step
+        s[i] = gi
+        t[i] = step
+
+
+cdef enum:
+    N_OPTIMIZERS = 8
+
+cdef Optimizer[N_OPTIMIZERS] OPTIMIZERS
+OPTIMIZERS[0] = Optimizer(b"sgd", sgd, 0, b"learning_rate=0.1", 0, False, b"w -= eta g")
+OPTIMIZERS[1] = Optimizer(b"momentum", momentum, 1, b"learning_rate=0.01 momentum=0.9", 0, False,
+                          b"v = momentum v + g;  w -= eta v")
+OPTIMIZERS[2] = Optimizer(b"nesterov", nesterov, 1, b"learning_rate=0.01 momentum=0.9", 0, False,
+                          b"v = momentum v + g;  w -= eta (g + momentum v)")
+OPTIMIZERS[3] = Optimizer(b"adagrad", adagrad, 1, b"learning_rate=0.01 eps=1e-10", 0, False,
+                          b"s += g^2;  w -= eta g / (sqrt(s) + eps)")
+OPTIMIZERS[4] = Optimizer(b"rmsprop", rmsprop, 1, b"learning_rate=0.001 rho=0.99 eps=1e-8", 0, False,
+                          b"s = rho s + (1 - rho) g^2;  w -= eta g / (sqrt(s) + eps)")
+OPTIMIZERS[5] = Optimizer(b"adam", adam, 2, b"learning_rate=0.001 beta_1=0.9 beta_2=0.999 eps=1e-8", 2, False,
+                          b"m = beta_1 m + (1 - beta_1) g;  v = beta_2 v + (1 - beta_2) g^2;  "
+                          b"w -= eta / (1 - beta_1^k) m / (sqrt(v / (1 - beta_2^k)) + eps) in step k")
+OPTIMIZERS[6] = Optimizer(b"adamw", adamw, 2, b"learning_rate=0.001 beta_1=0.9 beta_2=0.999 eps=1e-8 weight_decay=0.01", 2,
+                          False, b"w -= eta weight_decay w before the step of adam")
+OPTIMIZERS[7] = Optimizer(b"rprop", rprop, 2, b"learning_rate=0.01 shrink=0.5 grow=1.2 step_min=1e-6 step_max=50.0", 0,
+                          True, b"a step size per weight: grows where the gradient keeps its sign, shrinks where it flips "
+                          b"(and that step is skipped);  w -= step sign(g)")
+
+
+def optimizers():
+    """The table of optimizers: a list of dicts in table order; `hyper` maps names to defaults, learning rate first."""
+    return [{"name": OPTIMIZERS[i].name.decode(), "n_slots": OPTIMIZERS[i].n_slots, "n_state": OPTIMIZERS[i].n_state,
+             "hyper": {key: float(value) for key, value in
+                       (pair.split("=") for pair in OPTIMIZERS[i].hyper.decode().split())},
+             "full_batch_only": bool(OPTIMIZERS[i].full_batch_only), "formula": OPTIMIZERS[i].formula.decode()}
+            for i in range(N_OPTIMIZERS)]

@@ -1,0 +1,129 @@
+/* Register-tiled products: C[m, :] = S[m, :] + sum_k A(m, k) B[k, :].
+ *
+ * Every element of C is one FMA chain over k in index order, started from S. Lanes run across the columns of C, so the
+ * shape of a tile, the split of rows, of columns or of k (C stored and reloaded as S) cannot change a bit.
+ *
+ *   forward    a[l]     = b[l] + z[l-1] W[l]          A = z[l-1], B = W[l],             S = b[l] (row stride 0)
+ *   backward   d[l-1]   = 0    + delta[l] W[l]^T      A = delta,  B = W[l]^T (packed),  S = a row of zeros
+ *   gradient   dW[l]    = dW   + z[l-1]^T delta[l]    A = z[l-1] with strides exchanged, B = delta, S = C
+ *
+ * A is only ever read one double at a time (a broadcast), so it needs no padding and no alignment; N is a multiple of 8.
+ */
+#ifndef BP_TILES_H
+#define BP_TILES_H
+
+#include "simd.h"
+
+typedef struct {
+    const double *A; ptrdiff_t am, ak;   /* A(m, k) = A[m * am + k * ak]             */
+    const double *B; ptrdiff_t ldb;      /* B(k, n) = B[k * ldb + n]                 */
+    const double *S; ptrdiff_t lds;      /* start of the chains, S[m * lds + n]      */
+    double *C;       ptrdiff_t ldc;      /* result, C[m * ldc + n]; may be S         */
+} bp_operands;
+
+typedef void (*bp_tile)(ptrdiff_t K, const bp_operands *o, ptrdiff_t m, ptrdiff_t n);
+
+/* R rows by V vectors, all accumulators in registers: R * V + V + 1 must not exceed the target's vector registers. */
+#define BP_TILE(R, V)                                                                                              \
+    static void bp_tile_##R##x##V(ptrdiff_t K, const bp_operands *o, ptrdiff_t m, ptrdiff_t n) {                   \
+        const ptrdiff_t am = o->am, ak = o->ak, ldb = o->ldb;                                                      \
+        const double *A = o->A + m * am, *B = o->B + n, *S = o->S + m * o->lds + n;                                \
+        double *C = o->C + m * o->ldc + n;                                                                         \
+        vd acc[R][V];                                                                                              \
+        BP_UNROLL for (int r = 0; r < R; r++)                                                                      \
+            BP_UNROLL for (int v = 0; v < V; v++) acc[r][v] = v_load(S + r * o->lds + v * VL);                     \
+        for (ptrdiff_t k = 0; k < K; k++, A += ak, B += ldb) {                                                     \
+            vd b[V];                                                                                               \
+            BP_UNROLL for (int v = 0; v < V; v++) b[v] = v_load(B + v * VL);                                       \
+            BP_UNROLL for (int r = 0; r < R; r++) {                                                                \
+                vd x = v_set(A[r * am]);                                                                           \
+                BP_UNROLL for (int v = 0; v < V; v++) acc[r][v] = v_fma(x, b[v], acc[r][v]);                       \
+            }                                                                                                      \
+        }                                                                                                          \
+        BP_UNROLL for (int r = 0; r < R; r++)                                                                      \
+            BP_UNROLL for (int v = 0; v < V; v++) v_store(C + r * o->ldc + v * VL, acc[r][v]);                     \
+    }
+
+#define BP_ROWS_10(V) BP_TILE(1, V) BP_TILE(2, V) BP_TILE(3, V) BP_TILE(4, V) BP_TILE(5, V) BP_TILE(6, V)          \
+                      BP_TILE(7, V) BP_TILE(8, V) BP_TILE(9, V) BP_TILE(10, V)
+#define BP_ROWS_8(V)  BP_TILE(1, V) BP_TILE(2, V) BP_TILE(3, V) BP_TILE(4, V) BP_TILE(5, V) BP_TILE(6, V)          \
+                      BP_TILE(7, V) BP_TILE(8, V)
+#define BP_ROWS_7(V)  BP_TILE(1, V) BP_TILE(2, V) BP_TILE(3, V) BP_TILE(4, V) BP_TILE(5, V) BP_TILE(6, V)          \
+                      BP_TILE(7, V)
+#define BP_ROWS_6(V)  BP_TILE(1, V) BP_TILE(2, V) BP_TILE(3, V) BP_TILE(4, V) BP_TILE(5, V) BP_TILE(6, V)
+#define BP_ROWS_4(V)  BP_TILE(1, V) BP_TILE(2, V) BP_TILE(3, V) BP_TILE(4, V)
+#define BP_ROWS_2(V)  BP_TILE(1, V) BP_TILE(2, V)
+
+#define BP_T(R, V) bp_tile_##R##x##V
+
+#if VL == 8                                       /* 32 registers */
+BP_ROWS_10(1) BP_ROWS_10(2) BP_ROWS_8(3) BP_ROWS_7(4) BP_ROWS_2(6) BP_ROWS_2(8)
+enum { BP_MAX_V = 4, BP_WIDE_V = 8 };
+static const int bp_max_rows[9] = {0, 10, 10, 8, 7, 0, 2, 0, 2};
+static const bp_tile bp_tiles[9][10] = {
+    {0},
+    {BP_T(1,1), BP_T(2,1), BP_T(3,1), BP_T(4,1), BP_T(5,1), BP_T(6,1), BP_T(7,1), BP_T(8,1), BP_T(9,1), BP_T(10,1)},
+    {BP_T(1,2), BP_T(2,2), BP_T(3,2), BP_T(4,2), BP_T(5,2), BP_T(6,2), BP_T(7,2), BP_T(8,2), BP_T(9,2), BP_T(10,2)},
+    {BP_T(1,3), BP_T(2,3), BP_T(3,3), BP_T(4,3), BP_T(5,3), BP_T(6,3), BP_T(7,3), BP_T(8,3)},
+    {BP_T(1,4), BP_T(2,4), BP_T(3,4), BP_T(4,4), BP_T(5,4), BP_T(6,4), BP_T(7,4)},
+    {0}, {BP_T(1,6), BP_T(2,6)}, {0}, {BP_T(1,8), BP_T(2,8)},
+};
+#else                                             /* 16 registers */
+BP_ROWS_8(1) BP_ROWS_6(2) BP_ROWS_4(3) BP_ROWS_2(4) BP_ROWS_2(6) BP_TILE(1, 8)
+enum { BP_MAX_V = 3, BP_WIDE_V = 8 };
+static const int bp_max_rows[9] = {0, 8, 6, 4, 2, 0, 2, 0, 1};
+static const bp_tile bp_tiles[9][10] = {
+    {0},
+    {BP_T(1,1), BP_T(2,1), BP_T(3,1), BP_T(4,1), BP_T(5,1), BP_T(6,1), BP_T(7,1), BP_T(8,1)},
+    {BP_T(1,2), BP_T(2,2), BP_T(3,2), BP_T(4,2), BP_T(5,2), BP_T(6,2)},
+    {BP_T(1,3), BP_T(2,3), BP_T(3,3), BP_T(4,3)},
+    {BP_T(1,4), BP_T(2,4)},
+    {0}, {BP_T(1,6), BP_T(2,6)}, {0}, {BP_T(1,8)},
+};
+#endif
+
+/* Vectors of the next column panel when `left` remain: wide panels give few rows enough independent chains. */
+static inline ptrdiff_t bp_panel(ptrdiff_t left, ptrdiff_t M) {
+    if (M <= 2) {
+        if (left >= 8 && bp_max_rows[8] >= M) return 8;
+        if (left >= 6) return 6;
+        if (left == 4 || left == 5) return 4;
+    }
+#if VL != 8
+    if (left == 4) return 2;                      /* 2 + 2 beats 3 + 1 */
+#else
+    if (left == 5) return 3;                      /* 3 + 2 beats 4 + 1 */
+#endif
+    return left < BP_MAX_V ? left : BP_MAX_V;
+}
+
+/* Rows [0, M) and columns [n0, n1) of the product; the rows are split as evenly as the tallest tile allows. */
+static void bp_product(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, const bp_operands *o) {
+    while (n0 < n1) {
+        const ptrdiff_t V = bp_panel((n1 - n0) / VL, M), tallest = bp_max_rows[V];
+        const ptrdiff_t tiles = (M + tallest - 1) / tallest;
+        ptrdiff_t m = 0;
+        for (ptrdiff_t t = 0; t < tiles; t++) {
+            const ptrdiff_t rows = (M - m) / (tiles - t);
+            bp_tiles[V][rows - 1](K, o, m, n0);
+            m += rows;
+        }
+        n0 += V * VL;
+    }
+}
+
+/* w_j += alpha x_j, one FMA each, n of any size. */
+static inline void bp_axpy(double alpha, const double *x, double *w, ptrdiff_t n) {
+    const vd va = v_set(alpha);
+    ptrdiff_t j = 0;
+    for (; j + VL <= n; j += VL) v_store(w + j, v_fma(va, v_load(x + j), v_load(w + j)));
+    for (; j < n; j++) w[j] = s_fma(alpha, x[j], w[j]);
+}
+
+/* T[i, j] = W[j, i] for j < rows, i < cols; T's row stride ldt. */
+static void bp_transpose(const double *W, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t ldw, double *T, ptrdiff_t ldt) {
+    for (ptrdiff_t i = 0; i < cols; i++)
+        for (ptrdiff_t j = 0; j < rows; j++) T[i * ldt + j] = W[j * ldw + i];
+}
+
+#endif

@@ -1,0 +1,580 @@
+"""The feedforward network: construction, feedforward, gradients, trace, and training by backpropagation."""
+
+import copy
+import threading
+
+import numpy as np
+
+from backprop import _check, _memory, activations, initializers, losses, training
+from backprop._dispatch import core
+from backprop.errors import ConcurrentUseError, DivergenceError
+from backprop.trace import GradientCheck, Gradients, Trace
+
+BLOCK = 64          # rows that prediction and evaluation feed forward at a time; it changes no bit
+
+
+class Network:
+    """A feedforward network of any depth, trained by backpropagation.
+
+    Layer l = 1..L computes z[l] = σ_l(z[l-1] W[l] + b[l]) from z[0] = x; the output is z[L].
+
+    Parameters
+    ----------
+    sizes : list of int
+        Units per layer, n_0 (inputs) to n_L (outputs); at least two, each at least 1.
+    hidden : str or list of str, default "tanh"
+        Activation of the hidden layers: one name, or one per hidden layer.
+    output : str, optional
+        Activation of the output layer; by default the loss's natural one (identity, softmax, exp).
+    loss : str, default "squared_error"
+        The loss C(y, y') of one example. "squared_error" is the lecture's Σ (y - y')², without ½.
+    bias : bool, default True
+        Whether layers have biases b[l].
+    init : str or (weights, biases), default "auto"
+        Initial weights: a name of `backprop.initializers`, or lists of arrays (n_{l-1}, n_l) and (n_l,). "auto" takes
+        Glorot's for sigmoid, tanh, identity and softmax layers and He's for the relu family. Biases start at 0.
+    seed : int, numpy Generator or None, default None
+        Source of the initial weights and of every shuffle. The network owns its generator.
+
+    Attributes
+    ----------
+    sizes, activations, loss, bias
+        As constructed; `activations` has one name per layer, l = 1..L.
+    weights, biases : list of ndarray
+        Writable views on the parameters: weights[l-1] is W[l], (n_{l-1}, n_l), and biases[l-1] is b[l], (n_l,), or None
+        in a network without bias.
+    n_parameters : int
+    epochs_trained : int
+        Epochs over all calls of `train` since construction or `reset`.
+    history : History or None
+        What the last call of `train` returned.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sizes, names or arrays that do not fit; the message says what does.
+
+    Examples
+    --------
+    The lecture's network for exclusive or:
+
+    >>> import backprop as bp
+    >>> net = bp.Network([2, 8, 1], hidden="tanh", output="sigmoid", seed=1)
+    >>> X = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> history = net.train(X, [[0], [1], [1], [0]], epochs=2000, learning_rate=0.5)
+    >>> net.predict(X).round().ravel()
+    array([0., 1., 1., 0.])
+    """
+
+    def __init__(self, sizes, hidden="tanh", output=None, loss="squared_error", bias=True, init="auto", seed=None):
+        self._sizes = _checked_sizes(sizes)
+        self._bias = _check.boolean(bias, "bias")
+        if output is not None:
+            output = activations.output(output)
+        self._loss_number, output = losses.resolve(loss, output, self._sizes[-1])
+        self._activations = [*activations.hidden(hidden, len(self._sizes) - 2), output]
+        self._loss = loss
+        self._init = initializers.check(init, self._sizes, self._bias)
+        generator = _check.generator(seed)
+        self._seed = seed if isinstance(seed, (int, np.integer)) else None
+        self._parameters = _memory.zeros(core.layout(self._sizes)[0])
+        self._bind()
+        self._start(generator)
+
+    # ---- construction and state ----------------------------------------------------------------------------------
+
+    def _bind(self):
+        """Everything that follows from the parameter vector: the views, the core's plan, the buffer for one example."""
+        _, layers = core.layout(self._sizes)
+        numbers = [activations.number(name) for name in self._activations]
+        self._weights, self._biases = [], []
+        for (n_in, n_out), (W_start, b_start, ld) in zip(zip(self._sizes, self._sizes[1:]), layers):
+            W = self._parameters[W_start:W_start + n_in * ld].reshape(n_in, ld)
+            self._weights.append(W[:, :n_out])
+            self._biases.append(self._parameters[b_start:b_start + n_out] if self._bias else None)
+        self._plan = core.plan(self._sizes, numbers, self._loss_number, self._bias, self._parameters)
+        self._memory_one = _memory.zeros(core.work_size(self._plan, 1))
+        self._lock = threading.Lock()
+
+    def _start(self, generator):
+        weights, biases = initializers.draw(self._init, self._sizes, self._activations, generator)
+        self._assign(weights, biases)
+        self._generator = generator
+        self._training_state = None
+        self.epochs_trained = 0
+        self.history = None
+
+    def _assign(self, weights, biases):
+        for view, W in zip(self._weights, weights):
+            view[...] = W + 0.0                          # + 0.0: no negative zeros among the parameters
+        for view, b in zip(self._biases, biases):
+            if view is not None:
+                view[...] = b + 0.0
+
+    @property
+    def sizes(self):
+        return list(self._sizes)
+
+    @property
+    def activations(self):
+        return list(self._activations)
+
+    @property
+    def loss(self):
+        return self._loss
+
+    @property
+    def bias(self):
+        return self._bias
+
+    @property
+    def weights(self):
+        return list(self._weights)
+
+    @property
+    def biases(self):
+        return list(self._biases)
+
+    @property
+    def n_parameters(self):
+        return sum(n_in * n_out + (n_out if self._bias else 0) for n_in, n_out in zip(self._sizes, self._sizes[1:]))
+
+    @property
+    def parameters(self):
+        """All parameters as one vector, a copy: W[1], b[1], W[2], ... each in C order, without padding.
+
+        Returns
+        -------
+        ndarray
+            (n_parameters,).
+        """
+        return self._compact(self._parameters)
+
+    def _compact(self, padded):
+        """The parameters' order without padding, from a vector with the layout of the parameters."""
+        return np.concatenate([part.ravel() for W, b in zip(*self._split(padded)) for part in (W, b) if part is not None])
+
+    def _split(self, padded):
+        """Lists of views (weights, biases) on a vector with the layout of the parameters."""
+        _, layers = core.layout(self._sizes)
+        weights, biases = [], []
+        for (n_in, n_out), (W_start, b_start, ld) in zip(zip(self._sizes, self._sizes[1:]), layers):
+            weights.append(padded[W_start:W_start + n_in * ld].reshape(n_in, ld)[:, :n_out])
+            biases.append(padded[b_start:b_start + n_out] if self._bias else None)
+        return weights, biases
+
+    def set_parameters(self, vector):
+        """Set all parameters from one vector in the order of `parameters`.
+
+        Parameters
+        ----------
+        vector : array_like
+            (n_parameters,), finite.
+        """
+        vector = _check.vector(vector, "vector", length=self.n_parameters, of="the network's parameters")
+        with self._exclusive("set_parameters"):
+            position = 0
+            for W, b in zip(self._weights, self._biases):
+                for view in (W, b):
+                    if view is not None:
+                        view[...] = vector[position:position + view.size].reshape(view.shape) + 0.0
+                        position += view.size
+
+    def reset(self, seed=None):
+        """Start again: new initial weights, no optimizer state, no epochs.
+
+        Parameters
+        ----------
+        seed : int, numpy Generator or None
+            None takes the seed of the construction again if it was an integer, so that the network is as new; otherwise
+            the generator goes on.
+
+        Returns
+        -------
+        Network
+            The network itself.
+        """
+        if seed is not None:
+            generator = _check.generator(seed)
+            self._seed = seed if isinstance(seed, (int, np.integer)) else None
+        else:
+            generator = self._generator if self._seed is None else _check.generator(self._seed)
+        with self._exclusive("reset"):
+            self._start(generator)
+        return self
+
+    def copy(self):
+        """An independent copy: parameters, optimizer state, generator and epoch count.
+
+        Returns
+        -------
+        Network
+        """
+        return copy.deepcopy(self)
+
+    def __getstate__(self):
+        derived = ("_weights", "_biases", "_plan", "_memory_one", "_lock")
+        return {key: value for key, value in self.__dict__.items() if key not in derived}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        parameters = self._parameters
+        self._parameters = _memory.zeros(parameters.size)        # aligned again, whatever the copy was
+        self._parameters[...] = parameters
+        self._bind()
+
+    def _exclusive(self, action):
+        return _Exclusive(self._lock, action)
+
+    # ---- feedforward ---------------------------------------------------------------------------------------------
+
+    def predict(self, X):
+        """Outputs of the network.
+
+        Parameters
+        ----------
+        X : array_like
+            (n, n_0) inputs.
+
+        Returns
+        -------
+        ndarray
+            (n, n_L) outputs z[L]. A row's output has the same bits in any batch, and from `predict_one`.
+
+        Raises
+        ------
+        ValueError
+            For a wrong width or NaN or inf in X (with row and column), or if the parameters give NaN.
+        """
+        X = self._inputs(X)
+        out = np.empty((X.shape[0], self._sizes[-1]))
+        self._feed(X, [None] * (len(self._sizes) - 1) + [out])
+        if np.isnan(out).any():
+            raise ValueError("the network's parameters are not finite, or so large that its output is NaN")
+        return out
+
+    __call__ = predict
+
+    def predict_one(self, x):
+        """Output for one example, the low-latency path.
+
+        Parameters
+        ----------
+        x : array_like
+            (n_0,) input.
+
+        Returns
+        -------
+        ndarray
+            (n_L,) output, the same bits as `predict` gives.
+        """
+        x = _check.vector(x, "x", length=self._sizes[0], of="the network's inputs")
+        return self.predict(x.reshape(1, -1))[0]
+
+    def forward(self, X):
+        """Activations of every layer.
+
+        Parameters
+        ----------
+        X : array_like
+            (n, n_0) inputs.
+
+        Returns
+        -------
+        list of ndarray
+            [z[0], ..., z[L]], z[l] of shape (n, n_l); z[0] is a copy of X.
+        """
+        X = self._inputs(X)
+        z = [X.copy(), *[np.empty((X.shape[0], n)) for n in self._sizes[1:]]]
+        self._feed(X, z)
+        return z
+
+    def _inputs(self, X):
+        return _check.matrix(X, "X", columns=self._sizes[0], of="the network's inputs")
+
+    def _feed(self, X, outputs):
+        block = min(BLOCK, X.shape[0])
+        core.forward(self._plan, X, outputs, _memory.zeros(core.work_size(self._plan, block)), block)
+
+    def _examples(self, X, Y, sample_weight):
+        """Checked (X, Y, weights); the weights are None or (n,)."""
+        X = self._inputs(X)
+        Y = _check.targets(Y, "Y", rows=X.shape[0], columns=self._sizes[-1])
+        losses.check_targets(Y, self._loss_number)
+        if sample_weight is not None:
+            sample_weight = _check.weights(sample_weight, "sample_weight", rows=X.shape[0])
+        return X, Y, sample_weight
+
+    def evaluate(self, X, Y, sample_weight=None):
+        """Mean loss at the present parameters, penalties excluded.
+
+        Parameters
+        ----------
+        X, Y : array_like
+            (n, n_0) inputs and (n, n_L) targets; (n,) targets serve a network with one output.
+        sample_weight : array_like, optional
+            (n,) weights, not negative, not all zero: the result is Σ w_i C_i / Σ w_i.
+
+        Returns
+        -------
+        float
+        """
+        X, Y, weight = self._examples(X, Y, sample_weight)
+        each = np.empty(X.shape[0])
+        block = min(BLOCK, X.shape[0])
+        core.evaluate(self._plan, X, Y, each, _memory.zeros(core.work_size(self._plan, block)), block)
+        return float(each.mean() if weight is None else (weight @ each) / weight.sum())
+
+    # ---- gradients -----------------------------------------------------------------------------------------------
+
+    def gradients(self, X, Y, sample_weight=None):
+        """Gradients of the mean loss by backpropagation, as the training kernels compute them.
+
+        Parameters
+        ----------
+        X, Y, sample_weight
+            As in `evaluate`.
+
+        Returns
+        -------
+        Gradients
+            loss, weights, biases and inputs; ∂C/∂W[l] = z[l-1]ᵀ δ[l], ∂C/∂b[l] = Σ δ[l].
+        """
+        X, Y, weight = self._examples(X, Y, sample_weight)
+        n = X.shape[0]
+        loss, padded = self._gradient(X, Y, weight)
+        inputs = np.empty(X.shape)
+        self._backpropagate(X, Y, np.ones(n), np.zeros_like(padded), inputs)
+        weights, biases = self._split(padded)
+        return Gradients(loss, [W.copy() for W in weights], [None if b is None else b.copy() for b in biases], inputs)
+
+    def _gradient(self, X, Y, weight=None):
+        """(weighted mean loss, its gradient in the parameters' layout) for checked arguments."""
+        n = X.shape[0]
+        scale = np.full(n, 1.0 / n) if weight is None else weight / weight.mean() / n
+        gradient = _memory.zeros(self._parameters.size)
+        each = self._backpropagate(X, Y, scale, gradient, None)
+        return float(each.mean() if weight is None else (weight @ each) / weight.sum()), gradient
+
+    def _backpropagate(self, X, Y, scale, gradient, inputs):
+        each = np.empty(X.shape[0])
+        block = min(BLOCK, X.shape[0])
+        core.gradients(self._plan, X, Y, scale, gradient, inputs, each,
+                       _memory.zeros(core.work_size(self._plan, block)), block)
+        return each
+
+    def check_gradients(self, X, Y, step=None, max_parameters=1000):
+        """Backpropagation's gradient against central differences (C(w + h) - C(w - h)) / 2h of `evaluate`.
+
+        Parameters
+        ----------
+        X, Y : array_like
+            As in `evaluate`; a few examples suffice.
+        step : float, optional
+            h for a parameter of size 1; by default the cube root of the machine epsilon, 6e-6.
+        max_parameters : int, default 1000
+            A larger network is checked at this many evenly spread parameters.
+
+        Returns
+        -------
+        GradientCheck
+            `max_relative_error` is about 1e-7 or less for a right gradient, except at kinks (relu at 0).
+        """
+        X, Y, _ = self._examples(X, Y, None)
+        h = np.cbrt(np.finfo(float).eps) if step is None else _check.real(step, "step", above=0.0)
+        limit = _check.integer(max_parameters, "max_parameters", minimum=1)
+        probe = self.copy()
+        w = probe.parameters
+        indices = np.unique(np.linspace(0, w.size - 1, min(w.size, limit)).astype(np.int64))
+        numeric = np.empty(indices.size)
+        for k, i in enumerate(indices):
+            here, d = w[i], h * max(1.0, abs(w[i]))
+            values = []
+            for moved in (here + d, here - d):
+                w[i] = moved
+                probe.set_parameters(w)
+                values.append(probe.evaluate(X, Y))
+            w[i] = here
+            numeric[k] = (values[0] - values[1]) / ((here + d) - (here - d))
+        analytic = self._compact(self._gradient(X, Y)[1])
+        floor = 1e-4 * np.abs(analytic).max()
+        analytic = analytic[indices]
+        size = np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), max(floor, np.finfo(float).tiny))
+        return GradientCheck(float((np.abs(analytic - numeric) / size).max()), analytic, numeric, indices, float(h))
+
+    def trace(self, x, y, learning_rate=None):
+        """One example's net inputs, activations, deltas, gradients and updates; prints as the lecture's five steps.
+
+        The numbers are those of the training kernels; the network is not changed.
+
+        Parameters
+        ----------
+        x, y : array_like
+            (n_0,) input and (n_L,) target; a number serves a network with one output.
+        learning_rate : float, optional
+            η; without it there are no updates.
+
+        Returns
+        -------
+        Trace
+        """
+        x, y = self._example(x, y)
+        eta = None if learning_rate is None else _check.real(learning_rate, "learning_rate", above=0.0)
+        a, z, deltas = ([None, *[np.empty(n) for n in self._sizes[1:]]] for _ in range(3))
+        memory = _memory.zeros(core.work_size(self._plan, 1))
+        loss = core.example(self._plan, x.reshape(1, -1), y.reshape(1, -1), a, z, deltas, memory)
+        z[0] = x.copy()
+        dW, db, uW, ub = ([None] * len(self._sizes) for _ in range(4))
+        for l in range(1, len(self._sizes)):
+            dW[l], db[l] = np.outer(z[l - 1], deltas[l]), deltas[l].copy() if self._bias else None
+            if eta is not None:
+                step = -eta * deltas[l]
+                uW[l], ub[l] = np.outer(z[l - 1], step), step if self._bias else None
+        return Trace(x.copy(), y.copy(), a, z, deltas, dW, db, uW, ub, [None, *[W.copy() for W in self._weights]],
+                     [None, *[None if b is None else b.copy() for b in self._biases]], loss, eta, self.activations,
+                     self._loss)
+
+    def _example(self, x, y):
+        x = _check.vector(x, "x", length=self._sizes[0], of="the network's inputs")
+        if np.ndim(y) == 0 and self._sizes[-1] == 1:
+            y = np.reshape(y, 1)
+        y = _check.vector(y, "y", length=self._sizes[-1], of="the network's outputs")
+        losses.check_targets(y.reshape(1, -1), self._loss_number, "y")
+        return x, y
+
+    # ---- training ------------------------------------------------------------------------------------------------
+
+    def learn_one(self, x, y, learning_rate):
+        """The lecture's inner loop for one example: feedforward, deltas, gradients, W[l] := W[l] - η ∂C/∂W[l].
+
+        Parameters
+        ----------
+        x, y : array_like
+            (n_0,) input and (n_L,) target.
+        learning_rate : float
+            η > 0.
+
+        Returns
+        -------
+        float
+            The loss before the update.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss or an update would not be finite; nothing is changed then.
+        """
+        x, y = self._example(x, y)
+        eta = _check.real(learning_rate, "learning_rate", above=0.0)
+        with self._exclusive("learn_one"):
+            loss = core.learn_one(self._plan, x, y, eta, self._memory_one)
+        if not np.isfinite(loss):
+            raise DivergenceError(f"the loss or the update of this example is not finite at learning_rate={eta:g}; "
+                                  "the network is unchanged")
+        return loss
+
+    def train(self, X, Y, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, shuffle=True, sample_weight=None,
+              l1=0.0, l2=0.0, clip_norm=None, max_seconds=None, target_loss=None, callbacks=(), progress=False):
+        """Train by backpropagation; calling again continues.
+
+        With the defaults this is the lecture's algorithm: example by example in random order, feedforward, deltas,
+        gradients, update. The loss that is minimised is the (weighted) mean of C plus l1 ‖W‖₁ + (l2/2) ‖W‖².
+
+        Parameters
+        ----------
+        X, Y : array_like
+            (n, n_0) inputs and (n, n_L) targets; (n,) targets serve a network with one output. Never changed.
+        epochs : int, default 1
+            Passes over the data.
+        batch_size : int or "full", default 1
+            Examples per update.
+        optimizer : str or Optimizer, default "sgd"
+            The rule of descent; see `backprop.optimizers`. Its state belongs to the network and goes on with the next
+            call, unless another rule is asked for.
+        learning_rate : float, optional
+            η; by default the optimizer's.
+        shuffle : bool, default True
+            Visit the examples in a new random order every epoch, drawn from the network's generator.
+        sample_weight : array_like, optional
+            (n,) weights of the examples, not negative; divided by their mean.
+        l1, l2 : float, default 0
+            Penalties on the weights, biases excluded.
+        clip_norm : float, optional
+            Largest Euclidean norm of a batch's gradient; a longer one is shortened to it.
+        max_seconds : float, optional
+            Stop after this time.
+        target_loss : float, optional
+            Stop when the loss of an epoch is no more than this.
+        callbacks : callable or list of callables
+            Each is called after every epoch with a state (`epoch`, `network`, `history`, `logs`); one that returns True
+            stops the training.
+        progress : bool, default False
+            Show a progress bar.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        DivergenceError
+            When the loss or a parameter is not finite; the last finite parameters are kept.
+        ConcurrentUseError
+            When another thread is training this network.
+        """
+        options = training.check_options(
+            self, X, Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
+            shuffle=shuffle, sample_weight=sample_weight, l1=l1, l2=l2, clip_norm=clip_norm, max_seconds=max_seconds,
+            target_loss=target_loss, callbacks=callbacks, progress=progress)
+        with self._exclusive("train"):
+            return training.run(self, options)
+
+    # ---- words ---------------------------------------------------------------------------------------------------
+
+    def summary(self):
+        """A table of the layers.
+
+        Returns
+        -------
+        str
+        """
+        rows = [("layer", "units", "activation", "weights", "biases"), ("0 (input)", str(self._sizes[0]), "", "", "")]
+        for l, (n_in, n_out) in enumerate(zip(self._sizes, self._sizes[1:]), start=1):
+            name = f"{l} (output)" if l == len(self._sizes) - 1 else str(l)
+            rows.append((name, str(n_out), self._activations[l - 1], f"{n_in} x {n_out} = {n_in * n_out:,}",
+                         f"{n_out:,}" if self._bias else "none"))
+        widths = [max(len(row[k]) for row in rows) for k in range(5)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+        lines.insert(1, "-" * max(len(line) for line in lines))
+        return "\n".join([*lines, f"loss: {self._loss}; parameters: {self.n_parameters:,}; "
+                                  f"epochs trained: {self.epochs_trained:,}"])
+
+    def __repr__(self):
+        return (f"Network({'-'.join(str(n) for n in self._sizes)}, activations={'/'.join(self._activations)}, "
+                f"loss={self._loss}, parameters={self.n_parameters:,})")
+
+
+class _Exclusive:
+    """A lock that refuses instead of waiting: one thread at a time changes a network."""
+
+    def __init__(self, lock, action):
+        self._lock, self._action = lock, action
+
+    def __enter__(self):
+        if not self._lock.acquire(blocking=False):
+            raise ConcurrentUseError(f"{self._action}: another thread is training this network")
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+def _checked_sizes(sizes):
+    if isinstance(sizes, (str, bytes)) or not hasattr(sizes, "__iter__"):
+        raise TypeError(f"sizes must be a list of integers, got {type(sizes).__name__}")
+    sizes = [_check.integer(n, f"sizes[{l}]", minimum=1) for l, n in enumerate(sizes)]
+    if len(sizes) < 2:
+        raise ValueError(f"sizes needs at least an input and an output layer, got {sizes}")
+    total = sum((n_in + 1) * (n_out + 8) for n_in, n_out in zip(sizes, sizes[1:]))
+    if total > _check.MAX_ELEMENTS:
+        raise ValueError(f"sizes {sizes} make about {total:.3g} parameters, more than this library addresses")
+    return sizes
