@@ -23,6 +23,7 @@
 # each section take checked arrays from Python. The variants of this file (_core_v3, _core_v4) include it whole.
 
 from libc.math cimport NAN
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 from libc.stdlib cimport calloc, free
 from cpython.pycapsule cimport PyCapsule_New, PyCapsule_GetPointer
@@ -89,6 +90,8 @@ include "kernels/losses.pxi"
 include "kernels/optimizers.pxi"
 include "kernels/layers.pxi"
 include "kernels/training.pxi"
+include "kernels/online.pxi"
+include "kernels/epochs.pxi"
 
 
 def simd_width():

@@ -18,6 +18,8 @@ logger = logging.getLogger("backprop")
 
 MAX_BLOCK = 256          # rows of a batch that the kernels hold at a time; it changes no bit
 SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of what Ctrl-C may take
+SPARSE_MAX_DENSITY = 0.4     # share of non-zero inputs up to which skipping the zeros pays (docs/performance.md)
+SPARSE_MIN_INPUTS = 32       # fewer inputs are not worth the lists
 SLICE_EPOCHS = 4096      # most epochs in one call, so that their orders stay small
 
 
@@ -114,6 +116,8 @@ class Task:
     slots: np.ndarray
     gradient: np.ndarray
     memory: np.ndarray
+    online_memory: np.ndarray
+    nonzero: tuple | None
     l1: float
     l2: float
     clip_norm: float
@@ -184,12 +188,26 @@ class _Run:
             X=options.X, Y=options.Y, weight=options.weight, batch_size=options.batch_size, block=block,
             optimizer=self.state.optimizer.number, numbers=self.state.numbers, slots=self.state.slots,
             gradient=_memory.zeros(network._parameters.size),
-            memory=_memory.zeros(core.work_size(network._plan, block)), l1=options.l1, l2=options.l2,
+            memory=_memory.zeros(core.work_size(network._plan, block)),
+            online_memory=_memory.zeros(core.online_size(network._plan)), nonzero=self._nonzero(), l1=options.l1, l2=options.l2,
             clip_norm=options.clip_norm)
         self.listeners = bool(options.callbacks) or options.target_loss is not None
         self.started = time.perf_counter()
         self.rows_per_second = 1e9 / network.n_parameters        # a cautious guess until the first call is measured
         self.bar = _progress_bar(options.epochs) if options.progress else None
+
+    def _nonzero(self):
+        """Lists of the non-zero inputs where the one-example kernel gains by skipping the others; else None."""
+        X, units = self.options.X, self.network._sizes[1]
+        if self.options.batch_size > 1 or units == 1 or X.shape[1] < SPARSE_MIN_INPUTS:
+            return None
+        starts = np.empty(self.n + 1, dtype=np.int64)
+        core.count_nonzero(X, starts)
+        if starts[-1] > SPARSE_MAX_DENSITY * X.size:
+            return None
+        index, values = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1])
+        core.gather_nonzero(X, starts, index, values)
+        return starts, index, values
 
     def epochs(self):
         """All epochs; returns the stop reason."""

@@ -1,0 +1,224 @@
+# The lecture's algorithm, example by example, at memory speed: plain gradient descent with batches of one.
+#
+# The same arithmetic as train_batch with B = 1, and the same bits: each update is only delayed into the next example's
+# forward pass (online.h), and W[l]ᵀ, l >= 2, is kept beside W[l] with the same updates instead of being packed each time.
+# Whoever reads the parameters must see them whole: the last update is flushed before the call returns.
+
+cdef extern from "online.h" nogil:
+    void bp_update_forward(Py_ssize_t n_in, Py_ssize_t width, double *W, const double *z_prev, const double *ds,
+                           const double *z_new, const double *S, double *a) noexcept
+    void bp_backward_update(Py_ssize_t n_out, Py_ssize_t width, double *T, const double *delta, const double *ds,
+                            const double *z, double *out) noexcept
+    void bp_sparse_forward(Py_ssize_t count, const int32_t *index, const double *x, Py_ssize_t width, const double *W,
+                           const double *S, double *a) noexcept
+    void bp_sparse_update(Py_ssize_t count, const int32_t *index, const double *x, Py_ssize_t width, double *W,
+                          const double *ds) noexcept
+    double bp_update_dot8(Py_ssize_t n, double *w, const double *z_prev, double ds, const double *z_new) noexcept
+
+
+cdef struct Sparse:               # the non-zero inputs of every example, row after row; starts = NULL: X is dense
+    const int64_t *starts         # (n + 1,)
+    const int32_t *index
+    const double *x
+
+cdef struct Online:               # the examples between which the kernel stands; index l = 0..L
+    double **z                    # z[l] of the example that is fed forward
+    double **z_prev               # z[l] of the example whose update is pending; z_prev[0] is its row of X
+    double **a
+    double **delta
+    double **ds                   # -η δ[l], the pending update
+    bint pending
+
+
+cdef inline void zero_padding(double *z, Py_ssize_t n) noexcept nogil:
+    """σ(0) need not be 0, and W[l]ᵀ must stay zero in its padding."""
+    while n & 7:
+        z[n] = 0.0
+        n += 1
+
+
+cdef inline void add_bias_update(double *b, const double *ds, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    while i < width:
+        v_store(b + i, v_load(b + i) + v_load(ds + i))
+        i += VL
+
+
+cdef void online_feed(const Network *net, const Online *o, Py_ssize_t l, const double *z_new) noexcept nogil:
+    """W[l] := W[l] + z_prev[l-1]ᵀ ds[l], b[l] := b[l] + ds[l] if an update is pending;  a[l] = z[l-1] W[l] + b[l]."""
+    cdef const Layer *layer = &net.layer[l]
+    cdef double *W = net.parameters + layer.W_start
+    cdef double *b = net.parameters + layer.b_start
+    cdef Py_ssize_t width = pad8(layer.n_out)
+    cdef bp_operands p
+    if not o.pending:
+        if layer.n_out == 1:
+            o.a[l][0] = b[0] + bp_dot8(z_new, W, layer.n_in)
+        else:
+            p.A = z_new; p.am = 0; p.ak = 1
+            p.B = W; p.ldb = width
+            p.S = b; p.lds = 0
+            p.C = o.a[l]; p.ldc = width
+            bp_product(1, 0, width, layer.n_in, &p)
+        return
+    if net.bias:
+        add_bias_update(b, o.ds[l], width)
+    if layer.n_out == 1:
+        o.a[l][0] = b[0] + bp_update_dot8(layer.n_in, W, o.z_prev[l - 1], o.ds[l][0], z_new)
+    else:
+        bp_update_forward(layer.n_in, width, W, o.z_prev[l - 1], o.ds[l], z_new, b, o.a[l])
+
+
+cdef void online_back(const Network *net, const Work *work, const Online *o, Py_ssize_t l) noexcept nogil:
+    """δ[l-1] = σ'(a[l-1]) · (δ[l] W[l]ᵀ), and the update of the transposed copy of W[l]."""
+    cdef const Layer *layer = &net.layer[l]
+    cdef const Activation *activation = net.layer[l - 1].activation
+    cdef Py_ssize_t i = 0, width = pad8(layer.n_in)
+    cdef const double *w = net.parameters + layer.W_start
+    cdef vd d
+    if layer.n_out == 1:
+        d = v_set(o.delta[l][0])
+        while i < width:
+            v_store(o.delta[l - 1] + i, d * v_load(w + i))
+            i += VL
+    else:
+        bp_backward_update(layer.n_out, width, work.WT[l], o.delta[l], o.ds[l], o.z[l - 1], o.delta[l - 1])
+    activation.backward(o.a[l - 1], o.z[l - 1], o.delta[l - 1], width)
+
+
+cdef inline void negate_scaled(const double *delta, double eta, double *ds, Py_ssize_t width) noexcept nogil:
+    """ds = δ · (-η)."""
+    cdef Py_ssize_t i = 0
+    while i < width:
+        v_store(ds + i, v_load(delta + i) * -eta)
+        i += VL
+
+
+cdef void online_layer_one(const Network *net, const Online *o, const Sparse *sparse, Py_ssize_t example,
+                           const double *x) noexcept nogil:
+    """a[1] from the input; the pending update of W[1] is made on the way, or was made already (sparse rows)."""
+    cdef const Layer *layer = &net.layer[1]
+    cdef Py_ssize_t first
+    if sparse.starts == NULL:
+        online_feed(net, o, 1, x)
+        return
+    first = sparse.starts[example]
+    bp_sparse_forward(sparse.starts[example + 1] - first, sparse.index + first, sparse.x + first, layer.ld,
+                      net.parameters + layer.W_start, net.parameters + layer.b_start, o.a[1])
+
+
+cdef void online_update_one(const Network *net, const Online *o, const Sparse *sparse,
+                            Py_ssize_t example) noexcept nogil:
+    """W[1] := W[1] + xᵀ ds[1] over the non-zero inputs of the example, b[1] := b[1] + ds[1]."""
+    cdef const Layer *layer = &net.layer[1]
+    cdef Py_ssize_t first = sparse.starts[example]
+    bp_sparse_update(sparse.starts[example + 1] - first, sparse.index + first, sparse.x + first, layer.ld,
+                     net.parameters + layer.W_start, o.ds[1])
+    if net.bias:
+        add_bias_update(net.parameters + layer.b_start, o.ds[1], layer.ld)
+
+
+cdef void online_flush(const Network *net, const Online *o, const Sparse *sparse) noexcept nogil:
+    """Make the pending updates."""
+    cdef Py_ssize_t l
+    if o.pending:
+        for l in range(1 if sparse.starts == NULL else 2, net.L + 1):
+            add_gradient(net, l, o.z_prev[l - 1], 0, o.ds[l], net.parameters, 1)
+
+
+cdef void train_online(const Network *net, const Work *work, const Task *task, const Sparse *sparse, Online *o,
+                       Py_ssize_t start, Py_ssize_t stop, double *loss) noexcept nogil:
+    """Gradient descent over order[start : stop], one example at a time; loss += w C, example by example."""
+    cdef Py_ssize_t k, l, i, n_0 = net.layer[1].n_in, n_L = net.layer[net.L].n_out
+    cdef double eta = task.h[0], w = 1.0
+    cdef const double *x
+    cdef double **swap
+    o.pending = False
+    for l in range(2, net.L + 1):
+        if net.layer[l].n_out > 1:
+            transpose_weights(net, work, l)
+    for k in range(start, stop):
+        i = task.order[k]
+        x = task.X + i * n_0
+        if task.weight != NULL:
+            w = task.weight[i]
+            if w == 0.0:
+                continue
+        # feedforward
+        online_layer_one(net, o, sparse, i, x)
+        for l in range(1, net.L + 1):
+            if l > 1:
+                online_feed(net, o, l, o.z[l - 1])
+            if net.layer[l].activation.rowwise:
+                net.layer[l].activation.apply(o.a[l], o.z[l], net.layer[l].n_out)
+            else:
+                net.layer[l].activation.apply(o.a[l], o.z[l], pad8(net.layer[l].n_out))
+            zero_padding(o.z[l], net.layer[l].n_out)
+        # deltas
+        memcpy(work.y, task.Y + i * n_L, n_L * sizeof(double))
+        loss[0] += w * output_delta(net, o.a[net.L], o.z[net.L], work.y, w, work.terms, o.delta[net.L])
+        negate_scaled(o.delta[net.L], eta, o.ds[net.L], pad8(n_L))
+        for l in range(net.L, 1, -1):
+            online_back(net, work, o, l)
+            negate_scaled(o.delta[l - 1], eta, o.ds[l - 1], pad8(net.layer[l - 1].n_out))
+        # the updates wait for the next example
+        if sparse.starts != NULL:
+            online_update_one(net, o, sparse, i)
+        o.z[0] = <double *>x
+        swap = o.z
+        o.z = o.z_prev
+        o.z_prev = swap
+        o.pending = True
+    online_flush(net, o, sparse)
+
+
+cdef Py_ssize_t carve_online(const Network *net, Online *o, double *memory) noexcept nogil:
+    """Lay the buffers over `memory`; returns the doubles needed (memory may be NULL to ask)."""
+    cdef Py_ssize_t l, used = pad8(5 * (net.L + 1)), width
+    cdef double **tables = <double **>memory
+    if memory != NULL:
+        o.z = tables
+        o.z_prev = tables + (net.L + 1)
+        o.a = tables + 2 * (net.L + 1)
+        o.delta = tables + 3 * (net.L + 1)
+        o.ds = tables + 4 * (net.L + 1)
+    for l in range(1, net.L + 1):
+        width = pad8(net.layer[l].n_out)
+        if memory != NULL:
+            o.z[l] = memory + used
+            o.z_prev[l] = memory + used + width
+            o.a[l] = memory + used + 2 * width
+            o.delta[l] = memory + used + 3 * width
+            o.ds[l] = memory + used + 4 * width
+        used += 5 * width
+    return used
+
+
+def online_size(plan):
+    """Doubles of zeroed memory that training with batches of one needs beside work_size(plan, 1)."""
+    return carve_online(network_of(plan), NULL, NULL)
+
+
+def count_nonzero(const double[:, ::1] X, int64_t[::1] starts):
+    """starts[i] becomes the number of non-zeros in the rows before i, (n + 1,)."""
+    cdef Py_ssize_t i, j, n = X.shape[0]
+    cdef int64_t total = 0
+    with nogil:
+        starts[0] = 0
+        for i in range(n):
+            for j in range(X.shape[1]):
+                total += X[i, j] != 0.0
+            starts[i + 1] = total
+
+
+def gather_nonzero(const double[:, ::1] X, const int64_t[::1] starts, int32_t[::1] index, double[::1] x):
+    """The columns and values of the non-zeros, row after row."""
+    cdef Py_ssize_t i, j, n = X.shape[0]
+    cdef int64_t k = 0
+    with nogil:
+        for i in range(n):
+            for j in range(X.shape[1]):
+                if X[i, j] != 0.0:
+                    index[k] = <int32_t>j
+                    x[k] = X[i, j]
+                    k += 1
