@@ -92,6 +92,7 @@ include "kernels/layers.pxi"
 include "kernels/training.pxi"
 include "kernels/online.pxi"
 include "kernels/epochs.pxi"
+include "kernels/single.pxi"
 
 
 def simd_width():

@@ -94,6 +94,7 @@ class Network:
             self._biases.append(self._parameters[b_start:b_start + n_out] if self._bias else None)
         self._plan = core.plan(self._sizes, numbers, self._loss_number, self._bias, self._parameters)
         self._memory_one = _memory.zeros(core.work_size(self._plan, 1))
+        core.bind_memory(self._plan, self._memory_one)
         self._lock = threading.Lock()
 
     def _start(self, generator):
@@ -268,8 +269,11 @@ class Network:
         ndarray
             (n_L,) output, the same bits as `predict` gives.
         """
-        x = _check.vector(x, "x", length=self._sizes[0], of="the network's inputs")
-        return self.predict(x.reshape(1, -1))[0]
+        out = core.predict_one(self._plan, x, np.empty)
+        if out is NotImplemented:
+            x = _check.vector(x, "x", length=self._sizes[0], of="the network's inputs")
+            return self.predict(x.reshape(1, -1))[0]
+        return out
 
     def forward(self, X):
         """Activations of every layer.
@@ -464,13 +468,19 @@ class Network:
         DivergenceError
             If the loss or an update would not be finite; nothing is changed then.
         """
-        x, y = self._example(x, y)
-        eta = _check.real(learning_rate, "learning_rate", above=0.0)
-        with self._exclusive("learn_one"):
-            loss = core.learn_one(self._plan, x, y, eta, self._memory_one)
-        if not np.isfinite(loss):
-            raise DivergenceError(f"the loss or the update of this example is not finite at learning_rate={eta:g}; "
-                                  "the network is unchanged")
+        if not self._lock.acquire(blocking=False):
+            raise ConcurrentUseError("learn_one: another thread is training this network")
+        try:
+            loss = core.learn_one(self._plan, x, y, learning_rate)
+            if loss is NotImplemented:
+                x, y = self._example(x, y)
+                learning_rate = _check.real(learning_rate, "learning_rate", above=0.0, below=1e300)
+                loss = core.learn_one(self._plan, x, y, learning_rate)
+        finally:
+            self._lock.release()
+        if loss != loss:
+            raise DivergenceError(f"the loss or the update of this example is not finite at learning_rate="
+                                  f"{learning_rate:g}; the network is unchanged")
         return loss
 
     def train(self, X, Y, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, shuffle=True, sample_weight=None,

@@ -92,25 +92,18 @@ cdef bint can_update(const Network *net, const Work *work, double loss) noexcept
     return loss - loss == 0.0 and size < 1e300
 
 
-def learn_one(plan, const double[::1] x, const double[::1] y, double eta, double[::1] memory):
-    """The lecture's inner loop for one example: feedforward, δ[L], δ[l], W[l] := W[l] - η z[l-1]ᵀ δ[l].
-
-    Returns C before the update; NaN, with nothing changed, where the update would leave the finite numbers.
-    """
-    cdef const Network *net = network_of(plan)
-    cdef Work work
+cdef double learn_example(const Network *net, const Work *work, const double *x, const double *y,
+                          double eta) noexcept nogil:
+    """Feedforward, δ[L], δ[l], W[l] := W[l] - η z[l-1]ᵀ δ[l]; returns C before, or NaN and changes nothing."""
     cdef double loss
-    carve(net, &work, &memory[0], 1)
-    with nogil:
-        feedforward(net, &work, &x[0], net.layer[1].n_in, 1)
-        gather_targets(net, &work, &y[0], NULL, 0, 1)
-        loss = output_delta(net, work.a[net.L], work.z[net.L], work.y, 1.0, work.terms, work.delta[net.L])
-        hidden_deltas(net, &work, 1)
-        scale_deltas(net, &work, -eta, 1)
-        if not can_update(net, &work, loss):
-            loss = NAN
-        else:
-            add_gradients(net, &work, &x[0], net.layer[1].n_in, 1, net.parameters)
+    feedforward(net, work, x, net.layer[1].n_in, 1)
+    gather_targets(net, work, y, NULL, 0, 1)
+    loss = output_delta(net, work.a[net.L], work.z[net.L], work.y, 1.0, work.terms, work.delta[net.L])
+    hidden_deltas(net, work, 1)
+    scale_deltas(net, work, -eta, 1)
+    if not can_update(net, work, loss):
+        return NAN
+    add_gradients(net, work, x, net.layer[1].n_in, 1, net.parameters)
     return loss
 
 

@@ -7,16 +7,6 @@ cdef struct Layer:
     Py_ssize_t W_start, b_start   # offsets in the parameter vector
     const Activation *activation
 
-cdef struct Network:
-    Py_ssize_t L
-    Py_ssize_t n_padded           # length of the parameter vector, padding included
-    Py_ssize_t widest             # pad8 of the largest n_l, l >= 1
-    bint bias
-    const Loss *loss
-    double *parameters
-    const double *zeros           # a row of `widest` zeros
-    Layer *layer                  # layer[1..L]
-
 cdef struct Work:                 # buffers of up to `rows` examples; index l = 0..L
     Py_ssize_t rows
     double **a                    # a[l] (rows, pad8(n_l)); the same as z[l] where nothing needs a[l] itself
@@ -26,6 +16,17 @@ cdef struct Work:                 # buffers of up to `rows` examples; index l = 
     double *x                     # (rows, n_0) inputs gathered in the order of visits
     double *y                     # (rows, pad8(n_L)) targets, padding zero
     double *terms                 # (pad8(n_L),)
+
+cdef struct Network:
+    Py_ssize_t L
+    Py_ssize_t n_padded           # length of the parameter vector, padding included
+    Py_ssize_t widest             # pad8 of the largest n_l, l >= 1
+    bint bias
+    const Loss *loss
+    double *parameters
+    const double *zeros           # a row of `widest` zeros
+    Layer *layer                  # layer[1..L]
+    Work one                      # buffers of one example, for learn_one (see bind_memory)
 
 
 # ---- feedforward -----------------------------------------------------------------------------------------------------
@@ -288,6 +289,12 @@ cdef Py_ssize_t carve(const Network *net, Work *work, double *memory, Py_ssize_t
 def work_size(plan, Py_ssize_t rows):
     """Doubles of zeroed memory that the passes over up to `rows` examples at a time need."""
     return carve(network_of(plan), NULL, NULL, rows)
+
+
+def bind_memory(plan, double[::1] memory):
+    """Give `plan` the buffers of learn_one: work_size(plan, 1) zeroed doubles, which the caller keeps alive."""
+    cdef Network *net = network_of(plan)
+    carve(net, &net.one, &memory[0], 1)
 
 
 def forward(plan, const double[:, ::1] X, list outputs, double[::1] memory, Py_ssize_t block):
