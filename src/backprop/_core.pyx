@@ -72,6 +72,17 @@ cdef extern from "tiles.h" nogil:
                       Py_ssize_t ldt) noexcept
 
 
+cdef extern from "team.h" nogil:
+    ctypedef struct bp_barrier:
+        int T
+        int arrived
+        int round
+        int abandoned
+    void bp_wait(bp_barrier *barrier) noexcept
+    void bp_abandon(bp_barrier *barrier) noexcept
+    bint bp_abandoned(bp_barrier *barrier) noexcept
+
+
 cdef inline Py_ssize_t pad8(Py_ssize_t n) noexcept nogil:
     return (n + 7) & ~7
 

@@ -484,7 +484,8 @@ class Network:
         return loss
 
     def train(self, X, Y, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, shuffle=True, sample_weight=None,
-              l1=0.0, l2=0.0, clip_norm=None, max_seconds=None, target_loss=None, callbacks=(), progress=False):
+              l1=0.0, l2=0.0, clip_norm=None, max_seconds=None, target_loss=None, callbacks=(), progress=False,
+              n_threads=1):
         """Train by backpropagation; calling again continues.
 
         With the defaults this is the lecture's algorithm: example by example in random order, feedforward, deltas,
@@ -520,6 +521,8 @@ class Network:
             stops the training.
         progress : bool, default False
             Show a progress bar.
+        n_threads : int, default 1
+            Threads that share each batch of a larger network; they change no bit.
 
         Returns
         -------
@@ -535,7 +538,7 @@ class Network:
         options = training.check_options(
             self, X, Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
             shuffle=shuffle, sample_weight=sample_weight, l1=l1, l2=l2, clip_norm=clip_norm, max_seconds=max_seconds,
-            target_loss=target_loss, callbacks=callbacks, progress=progress)
+            target_loss=target_loss, callbacks=callbacks, progress=progress, n_threads=n_threads)
         with self._exclusive("train"):
             return training.run(self, options)
 

@@ -5,6 +5,7 @@ Ctrl-C is heard) or, when the epochs are short and nobody listens between them, 
 """
 
 import logging
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ MAX_BLOCK = 256          # rows of a batch that the kernels hold at a time; it c
 SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of what Ctrl-C may take
 SPARSE_MAX_DENSITY = 0.4     # share of non-zero inputs up to which skipping the zeros pays (docs/performance.md)
 SPARSE_MIN_INPUTS = 32       # fewer inputs are not worth the lists
+MAX_THREADS = 256
 SLICE_EPOCHS = 4096      # most epochs in one call, so that their orders stay small
 
 
@@ -91,6 +93,7 @@ class Options:
     target_loss: float | None
     callbacks: list
     progress: bool
+    n_threads: int
 
 
 @dataclass
@@ -121,10 +124,11 @@ class Task:
     l1: float
     l2: float
     clip_norm: float
+    n_threads: int
 
 
 def check_options(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffle, sample_weight, l1, l2, clip_norm,
-                  max_seconds, target_loss, callbacks, progress):
+                  max_seconds, target_loss, callbacks, progress, n_threads):
     """`Options` from the arguments of `Network.train`, or the error that names the argument."""
     X, Y, weight = network._examples(X, Y, sample_weight)
     if weight is not None:
@@ -153,7 +157,8 @@ def check_options(network, X, Y, *, epochs, batch_size, optimizer, learning_rate
         clip_norm=0.0 if clip_norm is None else _check.real(clip_norm, "clip_norm", above=0.0),
         max_seconds=None if max_seconds is None else _check.real(max_seconds, "max_seconds", above=0.0),
         target_loss=None if target_loss is None else _check.real(target_loss, "target_loss"),
-        callbacks=callbacks, progress=_check.boolean(progress, "progress"))
+        callbacks=callbacks, progress=_check.boolean(progress, "progress"),
+        n_threads=_check.integer(n_threads, "n_threads", minimum=1, maximum=MAX_THREADS))
 
 
 def network_is_finite(network):
@@ -188,9 +193,10 @@ class _Run:
             X=options.X, Y=options.Y, weight=options.weight, batch_size=options.batch_size, block=block,
             optimizer=self.state.optimizer.number, numbers=self.state.numbers, slots=self.state.slots,
             gradient=_memory.zeros(network._parameters.size),
-            memory=_memory.zeros(core.work_size(network._plan, block)),
+            memory=_memory.zeros(core.work_size(network._plan, block, options.n_threads)),
             online_memory=_memory.zeros(core.online_size(network._plan)), nonzero=self._nonzero(), l1=options.l1, l2=options.l2,
-            clip_norm=options.clip_norm)
+            clip_norm=options.clip_norm, n_threads=options.n_threads)
+        self.n_threads = options.n_threads
         self.listeners = bool(options.callbacks) or options.target_loss is not None
         self.started = time.perf_counter()
         self.rows_per_second = 1e9 / network.n_parameters        # a cautious guess until the first call is measured
@@ -276,7 +282,7 @@ class _Run:
         network, state = self.network, self.state
         before = network._parameters.copy(), state.slots.copy(), state.numbers.copy()
         started = time.perf_counter()
-        status, parts = core.train(network._plan, self.task, order, rows, totals)
+        status, parts = _work(core.job(network._plan, self.task, order, rows, totals, self.n_threads), self.n_threads)
         seconds = time.perf_counter() - started
         if status != 0:
             network._parameters[...], state.slots[...], state.numbers[...] = before
@@ -313,6 +319,21 @@ class _Run:
         if l1 == 0.0 and l2 == 0.0:
             return 0.0
         return float(sum(l1 * np.abs(W).sum() + 0.5 * l2 * np.square(W).sum() for W in self.network._weights))
+
+
+def _work(job, n_threads):
+    """Do a job of the core with a team of threads, made here and gone at the end; returns (status, parts trained)."""
+    team = [threading.Thread(target=core.work, args=(job, t), name=f"backprop-{t}") for t in range(1, n_threads)]
+    started = []
+    try:
+        for thread in team:
+            thread.start()
+            started.append(thread)
+        return core.work(job)
+    finally:
+        core.abandon(job)            # nobody is inside any more, unless a thread could not be started
+        for thread in started:
+            thread.join()
 
 
 def _training_state(network, optimizer):

@@ -32,29 +32,76 @@ cdef Sparse nonzero_of(lists) except *:
     return sparse
 
 
-def train(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_epoch, double[::1] losses):
-    """Train over `order`, whose rows fall into epochs (or one part of an epoch) of `rows_per_epoch` visits each.
+cdef struct Job:                  # one call of the core; every thread of its team walks through it
+    const Network *net
+    Work work
+    Task task
+    Online online
+    Sparse sparse
+    bint one_by_one               # plain gradient descent with batches of one: train_online
+    Py_ssize_t batch_size, rows_per_part, parts
+    double *losses                # (parts,)
+    Py_ssize_t done               # parts trained
+    int status
+    bp_barrier barrier
 
-    `task` is a `backprop.training.Task`. Σ w_i C_i over part e is added to losses[e], each example before its update.
-    Returns (status, parts): parts trained until a loss or a parameter was not finite (DIVERGED), or all (TRAINED).
+
+cdef void work_on(Job *job, Py_ssize_t t) noexcept nogil:
+    """What thread t of the team does: all parts, until one leaves the finite numbers or the team is abandoned."""
+    cdef const Network *net = job.net
+    cdef Share who
+    cdef Py_ssize_t e
+    who.t, who.T, who.barrier = t, job.barrier.T, &job.barrier
+    bp_wait(who.barrier)
+    for e in range(job.parts):
+        if bp_abandoned(who.barrier):
+            return
+        if job.one_by_one:
+            train_online(net, &job.work, &job.task, &job.sparse, &job.online, e * job.rows_per_part,
+                         (e + 1) * job.rows_per_part, &job.losses[e])
+        else:
+            train_rows(net, &job.work, &job.task, e * job.rows_per_part, (e + 1) * job.rows_per_part, job.batch_size,
+                       &job.losses[e], &who)
+        if t == 0:
+            if job.losses[e] - job.losses[e] != 0.0 or not all_finite(net.parameters, net.n_padded):
+                job.status = DIVERGED
+            else:
+                job.done = e + 1
+        bp_wait(who.barrier)
+        if job.status != TRAINED:
+            return
+
+
+cdef const char *JOB = b"backprop.Job"
+
+
+cdef void free_job(object capsule) noexcept:
+    free(PyCapsule_GetPointer(capsule, JOB))
+
+
+def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, double[::1] losses, int n_threads=1):
+    """A call of the core, ready to `work`: train over `order`, whose rows fall into parts of `rows_per_part` visits.
+
+    A part is an epoch or a piece of one. `task` is a `backprop.training.Task`; Σ w_i C_i over part e is added to
+    losses[e], each example before its update. The caller keeps every array alive until the job is done.
     """
-    cdef const Network *net = network_of(plan)
+    cdef Job *j = <Job *>calloc(1, sizeof(Job))
+    if j == NULL:
+        raise MemoryError
+    capsule = PyCapsule_New(j, JOB, free_job)
     cdef const double[:, ::1] X = task.X
     cdef const double[:, ::1] Y = task.Y
     cdef const double[::1] weight = task.weight
     cdef double[::1] h = task.numbers
     cdef double[:, ::1] slots = task.slots
     cdef double[::1] gradient = task.gradient
-    cdef double[::1] memory = task.memory, online_memory
-    cdef Py_ssize_t batch_size = task.batch_size, e = 0, parts = losses.shape[0]
-    cdef bint online
-    cdef Work work
-    cdef Online o
-    cdef Sparse sparse
-    cdef Task c
-    cdef int status = TRAINED
+    cdef double[::1] memory = task.memory
+    cdef Task *c = &j.task
+    j.net = network_of(plan)
+    j.batch_size, j.rows_per_part, j.parts = task.batch_size, rows_per_part, losses.shape[0]
+    j.losses = &losses[0]
+    j.barrier.T = n_threads
     c.X, c.Y, c.order = &X[0, 0], &Y[0, 0], &order[0]
-    c.weight = NULL
     if weight is not None:
         c.weight = &weight[0]
     c.optimizer = &OPTIMIZERS[<Py_ssize_t>task.optimizer]
@@ -64,23 +111,27 @@ def train(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_epoch, do
     c.gradient = &gradient[0]
     c.l1, c.l2, c.clip_norm = task.l1, task.l2, task.clip_norm
     c.plain = c.optimizer.step == sgd and c.l1 == 0.0 and c.l2 == 0.0 and c.clip_norm == 0.0
-    carve(net, &work, &memory[0], task.block)
-    online = c.plain and batch_size == 1
-    if online:
+    carve(j.net, &j.work, &memory[0], task.block, task.n_threads)
+    j.one_by_one = c.plain and j.batch_size == 1 and n_threads == 1
+    cdef double[::1] online_memory
+    if j.one_by_one:
         online_memory = task.online_memory
-        carve_online(net, &o, &online_memory[0])
-        sparse = nonzero_of(task.nonzero)
+        carve_online(j.net, &j.online, &online_memory[0])
+        j.sparse = nonzero_of(task.nonzero)
+    return capsule
+
+
+def work(job, Py_ssize_t t=0):
+    """Walk through the job as thread t of its team; returns (status, parts trained), the same for all."""
+    cdef Job *j = <Job *>PyCapsule_GetPointer(job, JOB)
     with nogil:
-        while e < parts and status == TRAINED:
-            if online:
-                train_online(net, &work, &c, &sparse, &o, e * rows_per_epoch, (e + 1) * rows_per_epoch, &losses[e])
-            else:
-                train_rows(net, &work, &c, e * rows_per_epoch, (e + 1) * rows_per_epoch, batch_size, &losses[e])
-            if losses[e] - losses[e] != 0.0 or not all_finite(net.parameters, net.n_padded):
-                status = DIVERGED
-            else:
-                e += 1
-    return status, e
+        work_on(j, t)
+    return j.status, j.done
+
+
+def abandon(job):
+    """Let the team's threads go home at their next barrier: one of them could not be started."""
+    bp_abandon(&(<Job *>PyCapsule_GetPointer(job, JOB)).barrier)
 
 
 cdef bint can_update(const Network *net, const Work *work, double loss) noexcept nogil:
@@ -95,15 +146,17 @@ cdef bint can_update(const Network *net, const Work *work, double loss) noexcept
 cdef double learn_example(const Network *net, const Work *work, const double *x, const double *y,
                           double eta) noexcept nogil:
     """Feedforward, δ[L], δ[l], W[l] := W[l] - η z[l-1]ᵀ δ[l]; returns C before, or NaN and changes nothing."""
+    cdef Share who = alone()
     cdef double loss
-    feedforward(net, work, x, net.layer[1].n_in, 1)
+    feedforward(net, work, x, net.layer[1].n_in, 1, &who)
     gather_targets(net, work, y, NULL, 0, 1)
     loss = output_delta(net, work.a[net.L], work.z[net.L], work.y, 1.0, work.terms, work.delta[net.L])
-    hidden_deltas(net, work, 1)
-    scale_deltas(net, work, -eta, 1)
+    transpose_weights(net, work, &who)
+    hidden_deltas(net, work, 1, &who)
+    scale_deltas(net, work, -eta, 1, &who)
     if not can_update(net, work, loss):
         return NAN
-    add_gradients(net, work, x, net.layer[1].n_in, 1, net.parameters)
+    add_gradients(net, work, x, net.layer[1].n_in, 1, net.parameters, &who)
     return loss
 
 

@@ -15,7 +15,8 @@ cdef struct Work:                 # buffers of up to `rows` examples; index l = 
     double **WT                   # WT[l] (n_l, pad8(n_{l-1})), l = 2..L
     double *x                     # (rows, n_0) inputs gathered in the order of visits
     double *y                     # (rows, pad8(n_L)) targets, padding zero
-    double *terms                 # (pad8(n_L),)
+    double *terms                 # (T, pad8(n_L)) scratch of each thread
+    double *losses                # (rows,) C of each example
 
 cdef struct Network:
     Py_ssize_t L
@@ -29,21 +30,48 @@ cdef struct Network:
     Work one                      # buffers of one example, for learn_one (see bind_memory)
 
 
+cdef struct Share:                # what one thread of a team of T does: its part of every layer's columns, or of the rows
+    Py_ssize_t t, T
+    bp_barrier *barrier
+
+cdef inline Py_ssize_t part(Py_ssize_t n, Py_ssize_t t, Py_ssize_t T) noexcept nogil:
+    """Start of the t-th of T even parts of n things."""
+    return n * t // T
+
+cdef inline Py_ssize_t first_column(const Layer *layer, const Share *who) noexcept nogil:
+    return 8 * part(pad8(layer.n_out) >> 3, who.t, who.T)
+
+cdef inline Py_ssize_t last_column(const Layer *layer, const Share *who) noexcept nogil:
+    return 8 * part(pad8(layer.n_out) >> 3, who.t + 1, who.T)
+
+cdef inline Share alone() noexcept nogil:
+    cdef Share who
+    who.t, who.T, who.barrier = 0, 1, &ALONE
+    return who
+
+cdef bp_barrier ALONE
+ALONE.T = 1
+
+
 # ---- feedforward -----------------------------------------------------------------------------------------------------
 
-cdef void apply_activation(const Activation *activation, const double *a, double *z, Py_ssize_t rows,
-                           Py_ssize_t n) noexcept nogil:
-    """z = σ(a) for `rows` rows of n units, row stride pad8(n)."""
-    cdef Py_ssize_t r, ld = pad8(n)
-    if not activation.rowwise:
-        activation.apply(a, z, rows * ld)
-        return
-    for r in range(rows):
-        activation.apply(a + r * ld, z + r * ld, n)
+cdef void apply_activation(const Layer *layer, const double *a, double *z, Py_ssize_t B,
+                           const Share *who) noexcept nogil:
+    """z = σ(a) for B rows, row stride pad8(n_l): one's columns, or one's rows where σ mixes the columns."""
+    cdef Py_ssize_t r, ld = pad8(layer.n_out), c0 = first_column(layer, who), c1 = last_column(layer, who)
+    if layer.activation.rowwise:
+        bp_wait(who.barrier)
+        for r in range(part(B, who.t, who.T), part(B, who.t + 1, who.T)):
+            layer.activation.apply(a + r * ld, z + r * ld, layer.n_out)
+    elif c1 - c0 == ld:
+        layer.activation.apply(a, z, B * ld)
+    elif c1 > c0:
+        for r in range(B):
+            layer.activation.apply(a + r * ld + c0, z + r * ld + c0, c1 - c0)
 
 
 cdef void feed_layer(const Network *net, Py_ssize_t l, const double *z_in, Py_ssize_t ld_in, double *a, double *z,
-                     Py_ssize_t B) noexcept nogil:
+                     Py_ssize_t B, const Share *who) noexcept nogil:
     """a[l] = z[l-1] W[l] + b[l];  z[l] = σ_l(a[l])  for B rows."""
     cdef const Layer *layer = &net.layer[l]
     cdef const double *W = net.parameters + layer.W_start
@@ -51,24 +79,27 @@ cdef void feed_layer(const Network *net, Py_ssize_t l, const double *z_in, Py_ss
     cdef Py_ssize_t r, ld = pad8(layer.n_out)
     cdef bp_operands o
     if layer.n_out == 1:
-        for r in range(B):
-            a[r * 8] = b[0] + bp_dot8(z_in + r * ld_in, W, layer.n_in)
-            memset(a + r * 8 + 1, 0, 7 * sizeof(double))
+        if last_column(layer, who) > first_column(layer, who):
+            for r in range(B):
+                a[r * 8] = b[0] + bp_dot8(z_in + r * ld_in, W, layer.n_in)
+                memset(a + r * 8 + 1, 0, 7 * sizeof(double))
     else:
         o.A = z_in; o.am = ld_in; o.ak = 1
         o.B = W; o.ldb = layer.ld
         o.S = b; o.lds = 0
         o.C = a; o.ldc = ld
-        bp_product(B, 0, ld, layer.n_in, &o)
-    apply_activation(layer.activation, a, z, B, layer.n_out)
+        bp_product(B, first_column(layer, who), last_column(layer, who), layer.n_in, &o)
+    apply_activation(layer, a, z, B, who)
 
 
-cdef void feedforward(const Network *net, const Work *work, const double *x, Py_ssize_t ldx, Py_ssize_t B) noexcept nogil:
+cdef void feedforward(const Network *net, const Work *work, const double *x, Py_ssize_t ldx, Py_ssize_t B,
+                      const Share *who) noexcept nogil:
     """z[0] = x;  for l = 1..L:  a[l] = z[l-1] W[l] + b[l],  z[l] = σ_l(a[l])."""
     cdef Py_ssize_t l, ld_in = ldx
     cdef const double *z_in = x
     for l in range(1, net.L + 1):
-        feed_layer(net, l, z_in, ld_in, work.a[l], work.z[l], B)
+        feed_layer(net, l, z_in, ld_in, work.a[l], work.z[l], B, who)
+        bp_wait(who.barrier)
         z_in = work.z[l]
         ld_in = pad8(net.layer[l].n_out)
 
@@ -83,14 +114,22 @@ cdef double output_delta(const Network *net, const double *a, const double *z, c
     place where 1/B enters.
     """
     cdef const Layer *layer = &net.layer[net.L]
-    cdef Py_ssize_t j, n = layer.n_out, ld = pad8(n)
+    cdef Py_ssize_t j = 0, n = layer.n_out, ld = pad8(n)
     net.loss.terms(a, z, y, terms, delta, ld)
     if not net.loss.from_net_input:
         layer.activation.backward(a, z, delta, n if layer.activation.rowwise else ld)
-    for j in range(n):
-        delta[j] = delta[j] * scale
-    memset(delta + n, 0, (ld - n) * sizeof(double))
+    if scale != 1.0:
+        while j < ld:
+            v_store(delta + j, v_load(delta + j) * scale)
+            j += VL
+    zero_padding(delta, n)
     return bp_sum8(terms, n)
+
+
+cdef inline void zero_padding(double *row, Py_ssize_t n) noexcept nogil:
+    while n & 7:
+        row[n] = 0.0
+        n += 1
 
 
 cdef double example_loss(const Network *net, const double *a, const double *z, const double *y, double *terms,
@@ -100,44 +139,77 @@ cdef double example_loss(const Network *net, const double *a, const double *z, c
     return bp_sum8(terms, net.layer[net.L].n_out)
 
 
-cdef void transpose_weights(const Network *net, const Work *work, Py_ssize_t l) noexcept nogil:
-    cdef const Layer *layer = &net.layer[l]
-    bp_transpose(net.parameters + layer.W_start, layer.n_in, layer.n_out, layer.ld, work.WT[l], pad8(layer.n_in))
+cdef void transpose_weights(const Network *net, const Work *work, const Share *who) noexcept nogil:
+    """WT[l] = W[l]ᵀ for l = 2..L; nothing to do for a single unit, whose weights are contiguous either way."""
+    cdef const Layer *layer
+    cdef Py_ssize_t l, first, last
+    for l in range(2, net.L + 1):
+        layer = &net.layer[l]
+        if layer.n_out > 1:
+            first = 8 * part(pad8(layer.n_in) >> 3, who.t, who.T)
+            last = min(8 * part(pad8(layer.n_in) >> 3, who.t + 1, who.T), layer.n_in)
+            bp_transpose(net.parameters + layer.W_start + first * layer.ld, last - first, layer.n_out, layer.ld,
+                         work.WT[l] + first, pad8(layer.n_in))
 
 
-cdef void propagate(const Network *net, const Work *work, Py_ssize_t l, double *out, Py_ssize_t B) noexcept nogil:
-    """out = δ[l] W[l]ᵀ, that is ∂C/∂z[l-1], (B, pad8(n_{l-1}))."""
+cdef void hidden_delta(const Network *net, const Work *work, Py_ssize_t l, Py_ssize_t B,
+                       const Share *who) noexcept nogil:
+    """δ[l] = σ'(a[l]) · (δ[l+1] W[l+1]ᵀ): the lecture's δ_i = σ'(a_i) Σ_j δ_j u_ji."""
     cdef const Layer *layer = &net.layer[l]
-    cdef Py_ssize_t r, i, ld = pad8(layer.n_in)
-    cdef const double *w = net.parameters + layer.W_start
+    cdef const Layer *above = &net.layer[l + 1]
+    cdef Py_ssize_t r, i, ld = pad8(layer.n_out), c0 = first_column(layer, who), c1 = last_column(layer, who)
+    cdef const double *w = net.parameters + above.W_start
+    cdef double *delta = work.delta[l]
     cdef bp_operands o
     cdef vd d
-    if layer.n_out == 1:
+    if above.n_out == 1:
         for r in range(B):
-            d = v_set(work.delta[l][r * 8])
-            i = 0
-            while i < ld:
-                v_store(out + r * ld + i, d * v_load(w + i))
+            d = v_set(work.delta[l + 1][r * 8])
+            i = c0
+            while i < c1:
+                v_store(delta + r * ld + i, d * v_load(w + i))
                 i += VL
-        return
-    transpose_weights(net, work, l)
-    o.A = work.delta[l]; o.am = pad8(layer.n_out); o.ak = 1
-    o.B = work.WT[l]; o.ldb = ld
-    o.S = net.zeros; o.lds = 0
-    o.C = out; o.ldc = ld
-    bp_product(B, 0, ld, layer.n_out, &o)
+    else:
+        o.A = work.delta[l + 1]; o.am = pad8(above.n_out); o.ak = 1
+        o.B = work.WT[l + 1]; o.ldb = ld
+        o.S = net.zeros; o.lds = 0
+        o.C = delta; o.ldc = ld
+        bp_product(B, c0, c1, above.n_out, &o)
+    if c1 - c0 == ld:
+        layer.activation.backward(work.a[l], work.z[l], delta, B * ld)
+    elif c1 > c0:
+        for r in range(B):
+            layer.activation.backward(work.a[l] + r * ld + c0, work.z[l] + r * ld + c0, delta + r * ld + c0, c1 - c0)
 
 
-cdef void hidden_delta(const Network *net, const Work *work, Py_ssize_t l, Py_ssize_t B) noexcept nogil:
-    """δ[l] = σ'(a[l]) · (δ[l+1] W[l+1]ᵀ): the lecture's δ_i = σ'(a_i) Σ_j δ_j u_ji."""
-    propagate(net, work, l + 1, work.delta[l], B)
-    net.layer[l].activation.backward(work.a[l], work.z[l], work.delta[l], B * pad8(net.layer[l].n_out))
+cdef void hidden_deltas(const Network *net, const Work *work, Py_ssize_t B, const Share *who) noexcept nogil:
+    """δ[L-1], ..., δ[1] from δ[L] and the transposed weights."""
+    cdef Py_ssize_t l
+    for l in range(net.L - 1, 0, -1):
+        hidden_delta(net, work, l, B, who)
+        bp_wait(who.barrier)
 
 
 # ---- gradients -------------------------------------------------------------------------------------------------------
 
+cdef void scale_deltas(const Network *net, const Work *work, double factor, Py_ssize_t B,
+                       const Share *who) noexcept nogil:
+    """δ[l] := factor · δ[l], each thread its own columns."""
+    cdef Py_ssize_t l, r, i, ld, c1
+    cdef double *delta
+    for l in range(1, net.L + 1):
+        ld = pad8(net.layer[l].n_out)
+        c1 = last_column(&net.layer[l], who)
+        for r in range(B):
+            delta = work.delta[l] + r * ld
+            i = first_column(&net.layer[l], who)
+            while i < c1:
+                v_store(delta + i, v_load(delta + i) * factor)
+                i += VL
+
+
 cdef void add_gradient(const Network *net, Py_ssize_t l, const double *z_in, Py_ssize_t ld_in, const double *delta,
-                       double *target, Py_ssize_t B) noexcept nogil:
+                       double *target, Py_ssize_t B, const Share *who) noexcept nogil:
     """target += z[l-1]ᵀ δ[l] for W[l] and Σ_B δ[l] for b[l]; `target` mirrors the parameter vector.
 
     With target = gradient this is ∂C/∂W[l], ∂C/∂b[l]; with target = the parameters and δ scaled by -η it is the update
@@ -146,8 +218,10 @@ cdef void add_gradient(const Network *net, Py_ssize_t l, const double *z_in, Py_
     cdef const Layer *layer = &net.layer[l]
     cdef double *W = target + layer.W_start
     cdef double *b = target + layer.b_start
-    cdef Py_ssize_t r, i, ld = pad8(layer.n_out)
+    cdef Py_ssize_t r, i, ld = pad8(layer.n_out), c0 = first_column(layer, who), c1 = last_column(layer, who)
     cdef bp_operands o
+    if c0 == c1:
+        return
     if layer.n_out == 1:
         for r in range(B):
             bp_axpy(delta[r * 8], z_in + r * ld_in, W, layer.n_in)
@@ -156,39 +230,22 @@ cdef void add_gradient(const Network *net, Py_ssize_t l, const double *z_in, Py_
         o.B = delta; o.ldb = ld
         o.S = W; o.lds = layer.ld
         o.C = W; o.ldc = layer.ld
-        bp_product(layer.n_in, 0, ld, B, &o)
+        bp_product(layer.n_in, c0, c1, B, &o)
     if net.bias:
         for r in range(B):
-            i = 0
-            while i < ld:
+            i = c0
+            while i < c1:
                 v_store(b + i, v_load(b + i) + v_load(delta + r * ld + i))
                 i += VL
 
 
-cdef void hidden_deltas(const Network *net, const Work *work, Py_ssize_t B) noexcept nogil:
-    """δ[L-1], ..., δ[1] from δ[L]."""
-    cdef Py_ssize_t l
-    for l in range(net.L - 1, 0, -1):
-        hidden_delta(net, work, l, B)
-
-
-cdef void scale_deltas(const Network *net, const Work *work, double factor, Py_ssize_t B) noexcept nogil:
-    cdef Py_ssize_t l, i, n
-    for l in range(1, net.L + 1):
-        i = 0
-        n = B * pad8(net.layer[l].n_out)
-        while i < n:
-            v_store(work.delta[l] + i, v_load(work.delta[l] + i) * factor)
-            i += VL
-
-
 cdef void add_gradients(const Network *net, const Work *work, const double *x, Py_ssize_t ldx, Py_ssize_t B,
-                        double *target) noexcept nogil:
+                        double *target, const Share *who) noexcept nogil:
     """The gradients of all layers added to `target`."""
     cdef Py_ssize_t l
-    add_gradient(net, 1, x, ldx, work.delta[1], target, B)
+    add_gradient(net, 1, x, ldx, work.delta[1], target, B, who)
     for l in range(2, net.L + 1):
-        add_gradient(net, l, work.z[l - 1], pad8(net.layer[l].n_in), work.delta[l], target, B)
+        add_gradient(net, l, work.z[l - 1], pad8(net.layer[l].n_in), work.delta[l], target, B, who)
 
 
 # ---- plan and buffers ------------------------------------------------------------------------------------------------
@@ -252,8 +309,8 @@ cdef Py_ssize_t keeps_a(const Network *net, Py_ssize_t l) noexcept nogil:
     return l == net.L or net.layer[l].activation.needs_a
 
 
-cdef Py_ssize_t carve(const Network *net, Work *work, double *memory, Py_ssize_t rows) noexcept nogil:
-    """Lay the buffers of `rows` examples over `memory`; returns the doubles needed (memory may be NULL to ask)."""
+cdef Py_ssize_t carve(const Network *net, Work *work, double *memory, Py_ssize_t rows, Py_ssize_t T) noexcept nogil:
+    """Lay the buffers of `rows` examples and T threads over `memory`; returns the doubles needed (memory may be NULL)."""
     cdef Py_ssize_t l, used = pad8(4 * (net.L + 1)), size
     cdef double **tables = <double **>memory
     if memory != NULL:
@@ -283,31 +340,35 @@ cdef Py_ssize_t carve(const Network *net, Work *work, double *memory, Py_ssize_t
     used += rows * pad8(net.layer[net.L].n_out)
     if memory != NULL:
         work.terms = memory + used
-    return used + pad8(net.layer[net.L].n_out)
+    used += T * pad8(net.layer[net.L].n_out)
+    if memory != NULL:
+        work.losses = memory + used
+    return used + pad8(rows)
 
 
-def work_size(plan, Py_ssize_t rows):
+def work_size(plan, Py_ssize_t rows, Py_ssize_t n_threads=1):
     """Doubles of zeroed memory that the passes over up to `rows` examples at a time need."""
-    return carve(network_of(plan), NULL, NULL, rows)
+    return carve(network_of(plan), NULL, NULL, rows, n_threads)
 
 
 def bind_memory(plan, double[::1] memory):
     """Give `plan` the buffers of learn_one: work_size(plan, 1) zeroed doubles, which the caller keeps alive."""
     cdef Network *net = network_of(plan)
-    carve(net, &net.one, &memory[0], 1)
+    carve(net, &net.one, &memory[0], 1, 1)
 
 
 def forward(plan, const double[:, ::1] X, list outputs, double[::1] memory, Py_ssize_t block):
     """Feed X forward, `block` rows at a time; outputs[l], (n, n_l) or None, takes z[l], l = 1..L (outputs[0] is unused)."""
     cdef const Network *net = network_of(plan)
     cdef Work work
+    cdef Share who = alone()
     cdef Py_ssize_t start = 0, rows, l, r, n_l
     cdef double[:, ::1] out
-    carve(net, &work, &memory[0], block)
+    carve(net, &work, &memory[0], block, 1)
     while start < X.shape[0]:
         rows = min(block, X.shape[0] - start)
         with nogil:
-            feedforward(net, &work, &X[start, 0], X.shape[1], rows)
+            feedforward(net, &work, &X[start, 0], X.shape[1], rows, &who)
         for l in range(1, net.L + 1):
             if outputs[l] is not None:
                 out = outputs[l]
@@ -331,12 +392,13 @@ def evaluate(plan, const double[:, ::1] X, const double[:, ::1] Y, double[::1] l
     """losses[i] = C of example i."""
     cdef const Network *net = network_of(plan)
     cdef Work work
+    cdef Share who = alone()
     cdef Py_ssize_t start = 0, rows, r, ld = pad8(net.layer[net.L].n_out), n = X.shape[0]
-    carve(net, &work, &memory[0], block)
+    carve(net, &work, &memory[0], block, 1)
     with nogil:
         while start < n:
             rows = min(block, n - start)
-            feedforward(net, &work, &X[start, 0], X.shape[1], rows)
+            feedforward(net, &work, &X[start, 0], X.shape[1], rows, &who)
             gather_targets(net, &work, &Y[0, 0], NULL, start, rows)
             for r in range(rows):
                 losses[start + r] = example_loss(net, work.a[net.L] + r * ld, work.z[net.L] + r * ld, work.y + r * ld,
@@ -352,20 +414,22 @@ def gradients(plan, const double[:, ::1] X, const double[:, ::1] Y, const double
     """
     cdef const Network *net = network_of(plan)
     cdef Work work
+    cdef Share who = alone()
     cdef Py_ssize_t start = 0, rows, r, ld = pad8(net.layer[net.L].n_out), n = X.shape[0], n_0 = X.shape[1], j
     cdef bint want_inputs = inputs is not None
     cdef double *row
-    carve(net, &work, &memory[0], block)
+    carve(net, &work, &memory[0], block, 1)
     with nogil:
         while start < n:
             rows = min(block, n - start)
-            feedforward(net, &work, &X[start, 0], n_0, rows)
+            feedforward(net, &work, &X[start, 0], n_0, rows, &who)
             gather_targets(net, &work, &Y[0, 0], NULL, start, rows)
             for r in range(rows):
                 losses[start + r] = output_delta(net, work.a[net.L] + r * ld, work.z[net.L] + r * ld, work.y + r * ld,
                                                  scale[start + r], work.terms, work.delta[net.L] + r * ld)
-            hidden_deltas(net, &work, rows)
-            add_gradients(net, &work, &X[start, 0], n_0, rows, &gradient[0])
+            transpose_weights(net, &work, &who)
+            hidden_deltas(net, &work, rows, &who)
+            add_gradients(net, &work, &X[start, 0], n_0, rows, &gradient[0], &who)
             if want_inputs:
                 for r in range(rows):
                     input_gradient(net, work.delta[1] + r * pad8(net.layer[1].n_out), &inputs[start + r, 0])
@@ -393,14 +457,15 @@ def example(plan, const double[:, ::1] X, const double[:, ::1] Y, list net_input
     """
     cdef const Network *net = network_of(plan)
     cdef Work work
+    cdef Share who = alone()
     cdef Py_ssize_t l, n, ld_in = X.shape[1]
     cdef double loss
     cdef const double *z_in = &X[0, 0]
     cdef double[::1] out
-    carve(net, &work, &memory[0], 1)
+    carve(net, &work, &memory[0], 1, 1)
     for l in range(1, net.L + 1):
         n = net.layer[l].n_out
-        feed_layer(net, l, z_in, ld_in, work.delta[l], work.z[l], 1)         # delta[l] serves as a separate a[l]
+        feed_layer(net, l, z_in, ld_in, work.delta[l], work.z[l], 1, &who)   # delta[l] serves as a separate a[l]
         if keeps_a(net, l):
             memcpy(work.a[l], work.delta[l], pad8(n) * sizeof(double))
         out = net_inputs[l]
@@ -411,7 +476,8 @@ def example(plan, const double[:, ::1] X, const double[:, ::1] Y, list net_input
         ld_in = pad8(n)
     gather_targets(net, &work, &Y[0, 0], NULL, 0, 1)
     loss = output_delta(net, work.a[net.L], work.z[net.L], work.y, 1.0, work.terms, work.delta[net.L])
-    hidden_deltas(net, &work, 1)
+    transpose_weights(net, &work, &who)
+    hidden_deltas(net, &work, 1, &who)
     for l in range(1, net.L + 1):
         out = deltas[l]
         memcpy(&out[0], work.delta[l], net.layer[l].n_out * sizeof(double))

@@ -30,13 +30,6 @@ cdef struct Online:               # the examples between which the kernel stands
     bint pending
 
 
-cdef inline void zero_padding(double *z, Py_ssize_t n) noexcept nogil:
-    """σ(0) need not be 0, and W[l]ᵀ must stay zero in its padding."""
-    while n & 7:
-        z[n] = 0.0
-        n += 1
-
-
 cdef inline void add_bias_update(double *b, const double *ds, Py_ssize_t width) noexcept nogil:
     cdef Py_ssize_t i = 0
     while i < width:
@@ -120,10 +113,11 @@ cdef void online_update_one(const Network *net, const Online *o, const Sparse *s
 
 cdef void online_flush(const Network *net, const Online *o, const Sparse *sparse) noexcept nogil:
     """Make the pending updates."""
+    cdef Share who = alone()
     cdef Py_ssize_t l
     if o.pending:
         for l in range(1 if sparse.starts == NULL else 2, net.L + 1):
-            add_gradient(net, l, o.z_prev[l - 1], 0, o.ds[l], net.parameters, 1)
+            add_gradient(net, l, o.z_prev[l - 1], 0, o.ds[l], net.parameters, 1, &who)
 
 
 cdef void train_online(const Network *net, const Work *work, const Task *task, const Sparse *sparse, Online *o,
@@ -133,10 +127,9 @@ cdef void train_online(const Network *net, const Work *work, const Task *task, c
     cdef double eta = task.h[0], w = 1.0
     cdef const double *x
     cdef double **swap
+    cdef Share who = alone()
     o.pending = False
-    for l in range(2, net.L + 1):
-        if net.layer[l].n_out > 1:
-            transpose_weights(net, work, l)
+    transpose_weights(net, work, &who)
     for k in range(start, stop):
         i = task.order[k]
         x = task.X + i * n_0
@@ -153,7 +146,7 @@ cdef void train_online(const Network *net, const Work *work, const Task *task, c
                 net.layer[l].activation.apply(o.a[l], o.z[l], net.layer[l].n_out)
             else:
                 net.layer[l].activation.apply(o.a[l], o.z[l], pad8(net.layer[l].n_out))
-            zero_padding(o.z[l], net.layer[l].n_out)
+            zero_padding(o.z[l], net.layer[l].n_out)         # σ(0) need not be 0, and W[l]ᵀ keeps its padding zero
         # deltas
         memcpy(work.y, task.Y + i * n_L, n_L * sizeof(double))
         loss[0] += w * output_delta(net, o.a[net.L], o.z[net.L], work.y, w, work.terms, o.delta[net.L])

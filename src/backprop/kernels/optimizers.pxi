@@ -5,10 +5,13 @@
 # bias corrections), all zero at the start. Padding of w and g is zero, and every rule leaves a zero weight with a zero
 # gradient at zero. Conventions are torch's.
 
-ctypedef void (*step_kernel)(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil
+ctypedef void (*prepare_kernel)(double *h) noexcept nogil
+ctypedef void (*step_kernel)(double *w, const double *g, double *s, double *t, const double *h,
+                   Py_ssize_t n) noexcept nogil
 
 cdef struct Optimizer:
     const char *name
+    prepare_kernel prepare        # before each step: the running numbers; NULL where there are none
     step_kernel step
     int n_slots
     const char *hyper             # names and defaults, the learning rate first: "learning_rate=0.01 momentum=0.9"
@@ -17,7 +20,7 @@ cdef struct Optimizer:
     const char *formula
 
 
-cdef void sgd(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+cdef void sgd(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
     cdef vd eta = v_set(h[0])
     while i < n:
@@ -25,7 +28,7 @@ cdef void sgd(double *w, const double *g, double *s, double *t, double *h, Py_ss
         i += VL
 
 
-cdef void momentum(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+cdef void momentum(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
     cdef vd eta = v_set(h[0]), mu = v_set(h[1]), v
     while i < n:
@@ -35,7 +38,7 @@ cdef void momentum(double *w, const double *g, double *s, double *t, double *h, 
         i += VL
 
 
-cdef void nesterov(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+cdef void nesterov(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
     cdef vd eta = v_set(h[0]), mu = v_set(h[1]), v, gi
     while i < n:
@@ -46,7 +49,7 @@ cdef void nesterov(double *w, const double *g, double *s, double *t, double *h, 
         i += VL
 
 
-cdef void adagrad(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+cdef void adagrad(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
     cdef vd eta = v_set(h[0]), eps = v_set(h[1]), gi, sum_squares
     while i < n:
@@ -57,7 +60,7 @@ cdef void adagrad(double *w, const double *g, double *s, double *t, double *h, P
         i += VL
 
 
-cdef void rmsprop(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+cdef void rmsprop(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
     cdef vd eta = v_set(h[0]), rho = v_set(h[1]), eps = v_set(h[2]), rest = v_set(1.0 - h[1]), gi, mean_square
     while i < n:
@@ -68,18 +71,23 @@ cdef void rmsprop(double *w, const double *g, double *s, double *t, double *h, P
         i += VL
 
 
-cdef void adam_update(double *w, const double *g, double *s, double *t, const double *h, double *powers, double keep,
-                      Py_ssize_t n) noexcept nogil:
-    """m and v are running means of g and g²; `powers` hold 1 - β1^k and 1 - β2^k, their missing mass after k steps.
-
-    1 - β^k follows from 1 - β^(k-1) as 1 - β (1 - (1 - β^(k-1))) = (1 - β) + β (1 - β^(k-1)), zero before the first step.
-    """
-    cdef Py_ssize_t i = 0
-    cdef double beta_1 = h[1], beta_2 = h[2]
+cdef void next_powers(double *powers, double beta_1, double beta_2) noexcept nogil:
+    """1 - β^k, the mass of a running mean after k steps: (1 - β) + β (1 - β^(k-1)), zero before the first."""
     powers[0] = (1.0 - beta_1) + beta_1 * powers[0]
     powers[1] = (1.0 - beta_2) + beta_2 * powers[1]
-    cdef vd step = v_set(h[0] / powers[0]), eps = v_set(h[3]), correction = v_set(1.0 / s_sqrt(powers[1]))
-    cdef vd b1 = v_set(beta_1), b2 = v_set(beta_2), rest_1 = v_set(1.0 - beta_1), rest_2 = v_set(1.0 - beta_2)
+
+cdef void adam_prepare(double *h) noexcept nogil:
+    next_powers(h + 4, h[1], h[2])
+
+cdef void adamw_prepare(double *h) noexcept nogil:
+    next_powers(h + 5, h[1], h[2])
+
+cdef void adam_update(double *w, const double *g, double *s, double *t, const double *h, const double *powers,
+                      double keep, Py_ssize_t n) noexcept nogil:
+    """m and v are running means of g and g²; `powers` hold their mass so far."""
+    cdef Py_ssize_t i = 0
+    cdef vd eta = v_set(h[0] / powers[0]), eps = v_set(h[3]), correction = v_set(1.0 / s_sqrt(powers[1]))
+    cdef vd b1 = v_set(h[1]), b2 = v_set(h[2]), rest_1 = v_set(1.0 - h[1]), rest_2 = v_set(1.0 - h[2])
     cdef vd shrink = v_set(keep), gi, m, v
     while i < n:
         gi = v_load(g + i)
@@ -87,17 +95,17 @@ cdef void adam_update(double *w, const double *g, double *s, double *t, const do
         v = v_fma(b2, v_load(t + i), rest_2 * gi * gi)
         v_store(s + i, m)
         v_store(t + i, v)
-        v_store(w + i, v_fma(-step, m / v_fma(v_sqrt(v), correction, eps), v_load(w + i) * shrink))
+        v_store(w + i, v_fma(-eta, m / v_fma(v_sqrt(v), correction, eps), v_load(w + i) * shrink))
         i += VL
 
-cdef void adam(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+cdef void adam(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     adam_update(w, g, s, t, h, h + 4, 1.0, n)
 
-cdef void adamw(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+cdef void adamw(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     adam_update(w, g, s, t, h, h + 5, 1.0 - h[0] * h[4], n)
 
 
-cdef void rprop(double *w, const double *g, double *s, double *t, double *h, Py_ssize_t n) noexcept nogil:
+cdef void rprop(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     """iRprop- (Igel and Hüsken 2000): s holds the last gradient, t the step of each weight, 0 standing for the first."""
     cdef Py_ssize_t i
     cdef double shrink = h[1], grow = h[2], step_min = h[3], step_max = h[4], gi, step, agree
@@ -122,21 +130,21 @@ cdef enum:
     N_OPTIMIZERS = 8
 
 cdef Optimizer[N_OPTIMIZERS] OPTIMIZERS
-OPTIMIZERS[0] = Optimizer(b"sgd", sgd, 0, b"learning_rate=0.1", 0, False, b"w -= eta g")
-OPTIMIZERS[1] = Optimizer(b"momentum", momentum, 1, b"learning_rate=0.01 momentum=0.9", 0, False,
+OPTIMIZERS[0] = Optimizer(b"sgd", NULL, sgd, 0, b"learning_rate=0.1", 0, False, b"w -= eta g")
+OPTIMIZERS[1] = Optimizer(b"momentum", NULL, momentum, 1, b"learning_rate=0.01 momentum=0.9", 0, False,
                           b"v = momentum v + g;  w -= eta v")
-OPTIMIZERS[2] = Optimizer(b"nesterov", nesterov, 1, b"learning_rate=0.01 momentum=0.9", 0, False,
+OPTIMIZERS[2] = Optimizer(b"nesterov", NULL, nesterov, 1, b"learning_rate=0.01 momentum=0.9", 0, False,
                           b"v = momentum v + g;  w -= eta (g + momentum v)")
-OPTIMIZERS[3] = Optimizer(b"adagrad", adagrad, 1, b"learning_rate=0.01 eps=1e-10", 0, False,
+OPTIMIZERS[3] = Optimizer(b"adagrad", NULL, adagrad, 1, b"learning_rate=0.01 eps=1e-10", 0, False,
                           b"s += g^2;  w -= eta g / (sqrt(s) + eps)")
-OPTIMIZERS[4] = Optimizer(b"rmsprop", rmsprop, 1, b"learning_rate=0.001 rho=0.99 eps=1e-8", 0, False,
+OPTIMIZERS[4] = Optimizer(b"rmsprop", NULL, rmsprop, 1, b"learning_rate=0.001 rho=0.99 eps=1e-8", 0, False,
                           b"s = rho s + (1 - rho) g^2;  w -= eta g / (sqrt(s) + eps)")
-OPTIMIZERS[5] = Optimizer(b"adam", adam, 2, b"learning_rate=0.001 beta_1=0.9 beta_2=0.999 eps=1e-8", 2, False,
+OPTIMIZERS[5] = Optimizer(b"adam", adam_prepare, adam, 2, b"learning_rate=0.001 beta_1=0.9 beta_2=0.999 eps=1e-8", 2, False,
                           b"m = beta_1 m + (1 - beta_1) g;  v = beta_2 v + (1 - beta_2) g^2;  "
                           b"w -= eta / (1 - beta_1^k) m / (sqrt(v / (1 - beta_2^k)) + eps) in step k")
-OPTIMIZERS[6] = Optimizer(b"adamw", adamw, 2, b"learning_rate=0.001 beta_1=0.9 beta_2=0.999 eps=1e-8 weight_decay=0.01", 2,
+OPTIMIZERS[6] = Optimizer(b"adamw", adamw_prepare, adamw, 2, b"learning_rate=0.001 beta_1=0.9 beta_2=0.999 eps=1e-8 weight_decay=0.01", 2,
                           False, b"w -= eta weight_decay w before the step of adam")
-OPTIMIZERS[7] = Optimizer(b"rprop", rprop, 2, b"learning_rate=0.01 shrink=0.5 grow=1.2 step_min=1e-6 step_max=50.0", 0,
+OPTIMIZERS[7] = Optimizer(b"rprop", NULL, rprop, 2, b"learning_rate=0.01 shrink=0.5 grow=1.2 step_min=1e-6 step_max=50.0", 0,
                           True, b"a step size per weight: grows where the gradient keeps its sign, shrinks where it flips "
                           b"(and that step is skipped);  w -= step sign(g)")
 

@@ -53,12 +53,13 @@ def predict_one(plan, x, new):
     cdef const double *z_in
     cdef Py_ssize_t l, n_L = net.layer[net.L].n_out, ld = 0
     cdef bint finite = True
+    cdef Share who = alone()
     if net.widest > STACK_UNITS or not take_vector(x, net.layer[1].n_in, &view):
         return NotImplemented
     z_in = <const double *>view.buf
     for l in range(1, net.L + 1):
         z = &odd[0] if l & 1 else &even[0]
-        feed_layer(net, l, z_in, ld, z, z, 1)
+        feed_layer(net, l, z_in, ld, z, z, 1, &who)
         z_in = z
     PyBuffer_Release(&view)
     for l in range(n_L):

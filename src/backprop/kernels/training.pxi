@@ -18,32 +18,48 @@ cdef inline double weight_of(const Task *task, Py_ssize_t i) noexcept nogil:
     return task.weight[i] if task.weight != NULL else 1.0
 
 
-cdef void gather_inputs(const Network *net, const Work *work, const Task *task, Py_ssize_t start,
-                        Py_ssize_t B) noexcept nogil:
-    cdef Py_ssize_t r, n_0 = net.layer[1].n_in
-    for r in range(B):
-        memcpy(work.x + r * n_0, task.X + task.order[start + r] * n_0, n_0 * sizeof(double))
+cdef void gather_batch(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t B,
+                       const Share *who) noexcept nogil:
+    """Inputs and targets of order[start : start + B] side by side."""
+    cdef Py_ssize_t r, i, n_0 = net.layer[1].n_in, n_L = net.layer[net.L].n_out
+    for r in range(part(B, who.t, who.T), part(B, who.t + 1, who.T)):
+        i = task.order[start + r]
+        memcpy(work.x + r * n_0, task.X + i * n_0, n_0 * sizeof(double))
+        memcpy(work.y + r * pad8(n_L), task.Y + i * n_L, n_L * sizeof(double))
+
+
+cdef void output_deltas(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t rows,
+                        Py_ssize_t B, const Share *who) noexcept nogil:
+    """δ[L] of the rows, scaled by w_i / B, and their losses."""
+    cdef Py_ssize_t r, ld = pad8(net.layer[net.L].n_out)
+    for r in range(part(rows, who.t, who.T), part(rows, who.t + 1, who.T)):
+        work.losses[r] = output_delta(net, work.a[net.L] + r * ld, work.z[net.L] + r * ld, work.y + r * ld,
+                                      weight_of(task, task.order[start + r]) / B, work.terms + who.t * ld,
+                                      work.delta[net.L] + r * ld)
 
 
 cdef void add_block(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t rows,
-                    Py_ssize_t B, double *target, double *loss) noexcept nogil:
+                    Py_ssize_t B, double *target, double *loss, const Share *who) noexcept nogil:
     """Feedforward, deltas and gradients (-η times them for plain descent) of `rows` examples of a batch of B.
 
-    The examples' w_i C_i are added to `loss` one by one, so that no split into batches or calls changes the sum.
+    The examples' w_i C_i are added to `loss` one by one, so that no split into batches, calls or threads changes the sum.
     """
-    cdef Py_ssize_t r, ld = pad8(net.layer[net.L].n_out)
-    cdef double w
-    gather_inputs(net, work, task, start, rows)
-    gather_targets(net, work, task.Y, task.order, start, rows)
-    feedforward(net, work, work.x, net.layer[1].n_in, rows)
-    for r in range(rows):
-        w = weight_of(task, task.order[start + r])
-        loss[0] += w * output_delta(net, work.a[net.L] + r * ld, work.z[net.L] + r * ld, work.y + r * ld, w / B,
-                                    work.terms, work.delta[net.L] + r * ld)
-    hidden_deltas(net, work, rows)
+    cdef Py_ssize_t r
+    gather_batch(net, work, task, start, rows, who)
+    if net.L > 1:
+        transpose_weights(net, work, who)
+    bp_wait(who.barrier)
+    feedforward(net, work, work.x, net.layer[1].n_in, rows, who)
+    output_deltas(net, work, task, start, rows, B, who)
+    bp_wait(who.barrier)
+    if who.t == 0:
+        for r in range(rows):
+            loss[0] += weight_of(task, task.order[start + r]) * work.losses[r]
+    hidden_deltas(net, work, rows, who)
     if task.plain:
-        scale_deltas(net, work, -task.h[0], rows)
-    add_gradients(net, work, work.x, net.layer[1].n_in, rows, target)
+        scale_deltas(net, work, -task.h[0], rows, who)
+    add_gradients(net, work, work.x, net.layer[1].n_in, rows, target, who)
+    bp_wait(who.barrier)
 
 
 cdef void add_penalty(const Network *net, double l1, double l2, double *gradient) noexcept nogil:
@@ -81,39 +97,55 @@ cdef bint weighs_nothing(const Task *task, Py_ssize_t start, Py_ssize_t B) noexc
 
 
 cdef void train_batch(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t B,
-                      double *loss) noexcept nogil:
+                      double *loss, const Share *who) noexcept nogil:
     """One step on the batch order[start : start + B]; loss += Σ w_i C_i before the step.
 
     A batch of more rows than the buffers hold goes through them in blocks: its chains run on from block to block, in a
     copy of the parameters when they are the target, because every delta wants the weights before the step.
     """
     cdef double *target = task.gradient
-    cdef Py_ssize_t done = 0, rows
+    cdef Py_ssize_t done = 0, rows, n = net.n_padded
+    cdef Py_ssize_t first = 8 * part(n >> 3, who.t, who.T), count = 8 * part(n >> 3, who.t + 1, who.T) - first
+    cdef bint in_place = task.plain and B <= work.rows
     if weighs_nothing(task, start, B):
         return
-    if task.plain and B <= work.rows:
+    if in_place:
         target = net.parameters
     elif task.plain:
-        memcpy(target, net.parameters, net.n_padded * sizeof(double))
+        memcpy(target + first, net.parameters + first, count * sizeof(double))
     else:
-        memset(target, 0, net.n_padded * sizeof(double))
+        memset(target + first, 0, count * sizeof(double))
     while done < B:
         rows = min(work.rows, B - done)
-        add_block(net, work, task, start + done, rows, B, target, loss)
+        add_block(net, work, task, start + done, rows, B, target, loss, who)
         done += rows
-    if task.plain and target != net.parameters:
-        memcpy(net.parameters, target, net.n_padded * sizeof(double))
-    elif not task.plain:
+    if in_place:
+        return
+    if task.plain:
+        memcpy(net.parameters + first, target + first, count * sizeof(double))
+    else:
+        step(net, task, first, count, who)
+    bp_wait(who.barrier)
+
+
+cdef void step(const Network *net, const Task *task, Py_ssize_t first, Py_ssize_t count,
+               const Share *who) noexcept nogil:
+    """The optimizer's step from the gradient: its numbers by the first thread, its vectors by all."""
+    if who.t == 0:
         if task.l1 != 0.0 or task.l2 != 0.0:
             add_penalty(net, task.l1, task.l2, task.gradient)
         if task.clip_norm > 0.0:
             clip(task.gradient, task.clip_norm, net.n_padded)
-        task.optimizer.step(net.parameters, task.gradient, task.s, task.t, task.h, net.n_padded)
+        if task.optimizer.prepare != NULL:
+            task.optimizer.prepare(task.h)
+    bp_wait(who.barrier)
+    task.optimizer.step(net.parameters + first, task.gradient + first, task.s + first if task.s != NULL else NULL,
+                        task.t + first if task.t != NULL else NULL, task.h, count)
 
 
 cdef void train_rows(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t stop,
-                     Py_ssize_t batch_size, double *loss) noexcept nogil:
+                     Py_ssize_t batch_size, double *loss, const Share *who) noexcept nogil:
     """Batch after batch over order[start : stop], the last one ragged; loss += Σ w_i C_i."""
     while start < stop:
-        train_batch(net, work, task, start, min(batch_size, stop - start), loss)
+        train_batch(net, work, task, start, min(batch_size, stop - start), loss, who)
         start += batch_size
