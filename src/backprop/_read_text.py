@@ -1,0 +1,316 @@
+"""Delimited text: numbers, and one column of targets, exactly as written; or a DataFormatError with line and column."""
+
+import array
+import csv
+import itertools
+import math
+import re
+
+import numpy as np
+
+from backprop._read_source import Table, assemble, columns, plain_name
+from backprop.errors import DataFormatError
+
+BLOCK_CELLS = 2**17
+MAX_COLUMNS = 2**20
+MAX_LINE_BYTES = 2**24
+MAX_LABEL = 256                 # characters; NumPy gives every label of a column the width of the longest
+
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+TEXT_HINT = "a column of labels is named by target=, other text is left out by drop="
+
+
+class TextReader:
+    """Rows of a delimited text file, block by block: ``for X, cells, lines in reader`` (features, target, line numbers).
+
+    Lines without quotes go through NumPy's `loadtxt`. The first block that it does not take as it stands, and all after
+    it, go through the `csv` module cell by cell, which either accepts what is there or says where it is wrong.
+    """
+
+    def __init__(self, stream, path, options):
+        self.path = path
+        self.delimiter = options.delimiter
+        self._stream = stream
+        self._rest = self._lines()
+        self._line = 0                          # lines taken from _rest
+        self._record = []                       # the lines of the csv record being read
+        first = next(self._rest, None)
+        if first is None:
+            raise self.error("the file is empty", 1)
+        self.delimiter = self.delimiter or _guess_delimiter(first, path)
+        self._rest = itertools.chain([first], self._rest)
+        self._begin(options)
+
+    def error(self, message, line, column=1):
+        return DataFormatError(message, path=self.path, line=line, column=column)
+
+    def _lines(self):
+        """Decoded lines, their ends included."""
+        for number in itertools.count(1):
+            line = self._stream.readline(MAX_LINE_BYTES)
+            if not line:
+                return
+            if number == 1:
+                if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                    raise self.error("the text is UTF-16; save it as UTF-8", 1)
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if len(line) >= MAX_LINE_BYTES:
+                raise self.error(f"the line is longer than {MAX_LINE_BYTES} bytes", number)
+            try:
+                text = line.decode()
+            except UnicodeDecodeError as error:
+                raise self.error(f"byte {line[error.start]:#04x} is not UTF-8 text", number,
+                                 self._cell_at(line, error.start)) from None
+            if "\0" in text:
+                raise self.error("NUL byte in a text file", number, self._cell_at(line, line.index(b"\0")))
+            yield text
+
+    def _cell_at(self, line, position):
+        delimiter = self.delimiter or _guess_delimiter(line.decode("latin-1"), self.path)
+        return line.count(delimiter.encode(), 0, position) + 1
+
+    def _begin(self, options):
+        """Take the first record: the width, the names, the columns; put it back where it is data."""
+        line, row = next(self._records())
+        row = [cell.strip() for cell in row]
+        width = self.width = len(row)
+        if not any(row):
+            raise self.error("the first line is blank", line)
+        if width > MAX_COLUMNS:
+            raise self.error(f"{width} columns are more than {MAX_COLUMNS}", line, MAX_COLUMNS + 1)
+        header = _is_header(row, options, self)
+        self.names = row if header else None
+        self.target, self.features = columns(options, self.names, width, self.path)
+        if header:
+            self._check_names(row)
+        else:
+            self._rest = itertools.chain(self._record[:], self._rest)
+            self._line = 0
+
+    def _check_names(self, row):
+        used = set()
+        for i, name in enumerate(row):
+            if name in used:
+                raise self.error(f"the column name {_show(name)} occurs twice", 1, i + 1)
+            if name:
+                used.add(name)
+            elif i in self.features or i == self.target:
+                raise self.error(f"the column has no name; leave it out by drop=[{i}] if it is an index", 1, i + 1)
+
+    def __iter__(self):
+        rows = max(1, BLOCK_CELLS // self.width)
+        while lines := list(itertools.islice(self._rest, rows)):
+            block = self._fast(lines)
+            if block is None:
+                self._rest = itertools.chain(lines, self._rest)
+                yield from self._careful(rows)
+                return
+            first = self._line + 1
+            self._line += len(lines)
+            yield *block, range(first, self._line + 1)
+
+    def _fast(self, lines):
+        """The block through `np.loadtxt`, or None where it takes a closer look."""
+        gaps = self.width - 1
+        if any(line.count(self.delimiter) != gaps or '"' in line or line.isspace() for line in lines):
+            return None
+        chosen = None if len(self.features) == self.width else self.features
+        try:
+            X = np.loadtxt(lines, delimiter=self.delimiter, usecols=chosen, comments=None, ndmin=2)
+        except ValueError:
+            return None
+        if X.shape != (len(lines), len(self.features)) or not np.isfinite(X).all():
+            return None
+        return X, self._targets_of(lines)
+
+    def _targets_of(self, lines):
+        if self.target is None:
+            return None
+        if self.target == self.width - 1:
+            return [line.rsplit(self.delimiter, 1)[-1].strip() for line in lines]
+        return [line.split(self.delimiter, self.target + 1)[self.target].strip() for line in lines]
+
+    def _careful(self, rows):
+        """The same by the csv module, with an error for whatever is not exactly a row of numbers and a target."""
+        records = self._whole()
+        while block := list(itertools.islice(records, rows)):
+            X = np.array([self._numbers(line, row) for line, row in block], np.float64)
+            cells = None if self.target is None else [row[self.target].strip() for _, row in block]
+            yield X, cells, [line for line, _ in block]
+
+    def _records(self):
+        """(line number, cells) of each record by the csv module; no cells where the line is blank."""
+        reader = csv.reader(self._recorded(), delimiter=self.delimiter, strict=True,
+                            skipinitialspace=self.delimiter != " ")
+        blank = " \t\r\n".replace(self.delimiter, "")
+        while True:
+            self._record.clear()
+            start = self._line + 1
+            try:
+                row = next(reader, None)
+            except csv.Error as error:
+                raise self._malformed(error, start) from None
+            if row is None:
+                return
+            yield start, row if any(text.strip(blank) for text in self._record) else []
+
+    def _recorded(self):
+        for text in self._rest:
+            self._line += 1
+            self._record.append(text)
+            yield text
+
+    def _malformed(self, error, line):
+        """Where csv stopped: the first cell that is too long, or neither plain nor properly quoted."""
+        text, d = "".join(self._record), re.escape(self.delimiter)
+        cell = re.compile(rf' *+(?:"(?:[^"]++|"")*+"|[^"{d}\r\n][^{d}\r\n]*+)?')
+        column, start = 1, 0
+        while True:
+            end = cell.match(text, start).end()
+            if end - start > csv.field_size_limit() or text[end:end + 1] != self.delimiter:
+                break
+            column, start = column + 1, end + 1
+        why = {'"': "a quote is opened and not closed", "\r": "a carriage return stands inside the line"}.get(
+            text[end:end + 1], str(error))
+        return self.error(f"malformed cell: {why}", line, column)
+
+    def _whole(self):
+        """Records of the right width; blank lines only at the end."""
+        blank = None
+        for line, row in self._records():
+            if not row:
+                blank = blank or line
+            elif blank:
+                raise self.error("blank line between rows of data", blank)
+            elif len(row) != self.width:
+                raise self.error(f"the row has {len(row)} cells, expected {self.width}", line,
+                                 min(len(row), self.width) + 1)
+            else:
+                yield line, row
+
+    def _numbers(self, line, row):
+        """The features of one record as floats; the first bad cell is the error."""
+        cells = [row[i] for i in self.features]
+        text = "".join(cells)
+        if text.isascii() and "_" not in text:          # float() takes 1_000 and digits of other scripts
+            try:
+                values = list(map(float, cells))
+            except ValueError:
+                values = [math.nan]
+            if all(map(math.isfinite, values)):
+                return values
+        return [self.number(cell.strip(), line, i) for i, cell in zip(self.features, cells)]
+
+    def number(self, cell, line, position):
+        """The value of one stripped cell; or the error that names it."""
+        why, hint = "is not a number", ""
+        if NUMBER.fullmatch(cell):
+            value = float(cell)
+            if math.isfinite(value):
+                return value
+            why = "is too large for a float64"
+        elif not cell:
+            why = "is empty"
+        elif NOT_FINITE.fullmatch(cell):
+            why = "is not finite"
+        elif position != self.target:
+            hint = "; " + TEXT_HINT
+        name = "" if self.names is None else f" in column {_show(self.names[position])}"
+        raise self.error(f"the cell {_show(cell)}{name} {why}{hint}", line, position + 1)
+
+
+def _is_header(row, options, reader):
+    """Whether the first row holds names: as the caller says, or by its feature cells."""
+    named = [column for column in (options.target, *options.drop) if isinstance(column, str)]
+    if named and options.header is False:
+        raise ValueError(f"{named[0]!r} is a column name, but header=False says that there are none")
+    if named or options.header != "auto":
+        return bool(named) or options.header
+    target, features = columns(options, None, len(row), reader.path)
+    filled = [i for i in features if row[i]]
+    text = [i for i in filled if not (NUMBER.fullmatch(row[i]) or NOT_FINITE.fullmatch(row[i]))]
+    remedy = "pass header=True if this row is the header, header=False if it is data"
+    if text and len(text) < len(filled):
+        raise reader.error(f"the cell {_show(row[text[0]])} stands beside numbers in the first row: {remedy}; {TEXT_HINT}",
+                           1, text[0] + 1)
+    if _counts_columns(row, target, features):
+        raise reader.error(f"the first row only counts the columns: {remedy}", 1)
+    return bool(text)
+
+
+def _counts_columns(row, target, features):
+    """Whether the row reads 0, 1, 2, ...: what pandas writes for columns without names, and hardly ever data."""
+    if len(row) < 3 or any(row[i] != str(i) for i in features):
+        return False
+    return target is None or row[target] == str(target) or not NUMBER.fullmatch(row[target])
+
+
+def _show(text):
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def _guess_delimiter(line, path):
+    """Tab for .tsv and .tab, else whichever of comma, tab and semicolon occurs most often in the first line."""
+    if plain_name(path).endswith((".tsv", ".tab")):
+        return "\t"
+    return max(",\t;", key=re.sub(r'"[^"]*+"', "", line).count)
+
+
+def read_text(stream, path, options):
+    """CSV, TSV and their like as a Table."""
+    reader = TextReader(stream, path, options)
+    blocks, cells, lines, labels = [], [], array.array("q"), {}
+    for X, targets, numbers in reader:
+        blocks.append(X)
+        if targets is not None:
+            cells += map(labels.setdefault, targets, targets)      # each label's text is kept once
+            lines.extend(numbers)
+    if not blocks:
+        raise reader.error("the file has a header and no rows of data", 1)
+    X = assemble(blocks)
+    names = reader.names
+    if reader.target is None:
+        y, target_name = None, None
+    else:
+        y = _target_values(reader, cells, lines, options.target_kind)
+        target_name = names and names[reader.target]
+    return Table(X, y, names and [names[i] for i in reader.features], target_name)
+
+
+def _target_values(reader, cells, lines, kind):
+    """Target cells as int64, float64 or strings; each distinct text is looked at once."""
+    distinct = dict.fromkeys(cells)
+
+    def bad(cell, why):
+        return reader.error(f"the target {_show(cell)} {why}", lines[cells.index(cell)], reader.target + 1)
+
+    for cell in distinct:
+        if not cell:
+            raise bad(cell, "is empty")
+        if len(cell) > MAX_LABEL:
+            raise bad(cell, f"is longer than {MAX_LABEL} characters")
+    if kind != "number" and all(map(INTEGER.fullmatch, distinct)):
+        values = {cell: int(cell) for cell in distinct}
+        long = [cell for cell, value in values.items() if not -2**63 <= value < 2**63]
+        if not long:
+            return np.array([values[cell] for cell in cells], np.int64)
+        if kind == "auto":
+            raise bad(long[0], "does not fit a 64-bit integer; pass target_kind='class' or 'number'")
+    if kind == "auto":
+        text = [cell for cell in distinct if not NUMBER.fullmatch(cell)]
+        missing = [cell for cell in text if NOT_FINITE.fullmatch(cell)]
+        if missing:
+            raise bad(missing[0], "is not a value; pass target_kind='class' if it is a label")
+        if text and len(text) < len(distinct):
+            raise bad(text[0], "is not a number, while others are; pass target_kind='class' if all are labels")
+        kind = "class" if text else "number"
+    if kind == "class":
+        return np.array(cells)
+    values = {}
+    for cell in distinct:
+        values[cell] = float(cell) if NUMBER.fullmatch(cell) else math.nan
+        if not math.isfinite(values[cell]):
+            reader.number(cell, lines[cells.index(cell)], reader.target)       # raises, and says why
+    return np.array([values[cell] for cell in cells], np.float64)
