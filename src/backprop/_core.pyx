@@ -96,6 +96,7 @@ cdef inline Py_ssize_t row_argmax(const double *x, Py_ssize_t n) noexcept nogil:
     return best
 
 
+include "kernels/scalar.pxi"
 include "kernels/activations.pxi"
 include "kernels/losses.pxi"
 include "kernels/optimizers.pxi"
