@@ -303,8 +303,7 @@ def test_digits():
 @pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
 def test_fashion_mnist_through_the_idx_reader():
     def read(name):
-        data = bp.data.load(FASHION_MNIST / f"{name}-images-idx3-ubyte.gz",
-                            target=FASHION_MNIST / f"{name}-labels-idx1-ubyte.gz")
+        data = bp.data.load(FASHION_MNIST / f"{name}-images-idx3-ubyte.gz")      # the labels' file beside it by its name
         return data.X.reshape(len(data.X), 784) / 255, np.asarray(data.y).astype(int)
 
     (X, y), (X_test, y_test) = read("train"), read("t10k")

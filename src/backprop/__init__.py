@@ -1,5 +1,6 @@
 """Perceptrons and feedforward networks trained by backpropagation: fast, reproducible to the bit, readable."""
 
+import importlib as _importlib
 import logging as _logging
 
 from backprop._config import show_config
@@ -7,5 +8,27 @@ from backprop.network import Network
 from backprop.training import History
 
 __version__ = "0.1.0"
+
+# Loaded when first touched, so that `import backprop` costs little more than `import numpy`: name -> module.
+_LAZY = {
+    "data": "backprop.data",
+    "errors": "backprop.errors",
+    "optimizers": "backprop.optimizers",
+}
+__all__ = ["History", "Network", "show_config", *_LAZY]
+
+
+def __getattr__(name):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'backprop' has no attribute {name!r}")
+    module = _importlib.import_module(_LAZY[name])
+    value = module if module.__name__ == f"backprop.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)
+
 
 _logging.getLogger("backprop").addHandler(_logging.NullHandler())

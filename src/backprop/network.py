@@ -1,6 +1,7 @@
 """The feedforward network: construction, feedforward, gradients, trace, and training by backpropagation."""
 
 import copy
+import numbers
 import threading
 
 import numpy as np
@@ -440,7 +441,7 @@ class Network:
 
     def _example(self, x, y):
         x = _check.vector(x, "x", length=self._sizes[0], of="the network's inputs")
-        if np.ndim(y) == 0 and self._sizes[-1] == 1:
+        if self._sizes[-1] == 1 and (isinstance(y, numbers.Real) or isinstance(y, np.ndarray) and y.ndim == 0):
             y = np.reshape(y, 1)
         y = _check.vector(y, "y", length=self._sizes[-1], of="the network's outputs")
         losses.check_targets(y.reshape(1, -1), self._loss_number, "y")

@@ -4,6 +4,8 @@
 # these are not plain contiguous float64 vectors of the right length with finite values: the caller then takes the checked
 # path, which converts or raises.
 
+from numpy import ndarray
+
 from cpython.buffer cimport Py_buffer, PyObject_GetBuffer, PyBuffer_Release, PyBUF_C_CONTIGUOUS, PyBUF_FORMAT
 
 cdef enum:
@@ -15,6 +17,8 @@ cdef bint take_vector(object x, Py_ssize_t n, Py_buffer *view) except -1:
     cdef const double *values
     cdef double bad = 0.0
     cdef Py_ssize_t i
+    if type(x) is not ndarray:    # a masked array's buffer would not tell
+        return False
     try:
         PyObject_GetBuffer(x, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     except (TypeError, ValueError, BufferError):
