@@ -302,12 +302,8 @@ def test_digits():
 
 @pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
 def test_fashion_mnist_through_the_idx_reader():
-    def read(name):
-        data = bp.data.load(FASHION_MNIST / f"{name}-images-idx3-ubyte.gz")      # the labels' file beside it by its name
-        return data.X.reshape(len(data.X), 784) / 255, np.asarray(data.y).astype(int)
-
-    (X, y), (X_test, y_test) = read("train"), read("t10k")
-    assert (len(X), len(X_test)) == (60_000, 10_000)
+    train, test = (bp.data.load(FASHION_MNIST / f"{part}-images-idx3-ubyte.gz") for part in ("train", "t10k"))
+    assert (train.X.shape, test.X.shape) == ((60_000, 784), (10_000, 784))
     net = bp.Network([784, 30, 10], hidden="sigmoid", output="softmax", loss="log_loss", seed=0)
-    net.train(X, bp.data.one_hot(y), epochs=5, batch_size=10, learning_rate=0.1)
-    assert (net.predict(X_test).argmax(axis=1) == y_test).mean() >= 0.84
+    net.train(train.X / 255, bp.data.one_hot(train.y), epochs=5, batch_size=10, learning_rate=0.1)
+    assert (net.predict(test.X / 255).argmax(axis=1) == test.y).mean() >= 0.84
