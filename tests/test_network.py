@@ -1,4 +1,4 @@
-"""The network: construction, forward, predict, gradients, trace; agreement with the reference; any input, good or bad."""
+"""The network: construction, forward, predict, gradients, trace; against the reference, on any input, good or bad."""
 
 import re
 
@@ -139,7 +139,8 @@ def test_forward_starts_at_the_input_and_shares_no_memory_with_it():
 # ---- gradients -------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("output, loss", [
-    ("softmax", "log_loss"), ("sigmoid", "log_loss"), ("exp", "poisson"), ("tanh", "huber"), ("softmax", "squared_error"),
+    ("softmax", "log_loss"), ("sigmoid", "log_loss"), ("exp", "poisson"), ("tanh", "huber"),
+    ("softmax", "squared_error"),
 ])
 def test_check_gradients(output, loss):
     net, _ = pair_of([3, 5, 4, 2], "tanh", output, loss)
@@ -252,7 +253,8 @@ def test_parameters_are_a_compact_copy():
 
 @pytest.mark.parametrize("vector, error", [
     (np.zeros(31), ValueError), (np.zeros(33), ValueError), (np.zeros((32, 1)), ValueError),
-    (np.full(32, np.nan), ValueError), (np.zeros(32, complex), ValueError), (None, TypeError), ("parameters", TypeError),
+    (np.full(32, np.nan), ValueError), (np.zeros(32, complex), ValueError), (None, TypeError),
+    ("parameters", TypeError),
 ])
 def test_set_parameters_refuses_what_does_not_fit(vector, error):
     net, ref = pair_of([3, 5, 2])

@@ -65,6 +65,24 @@ def test_online_training_is_learn_one_in_order_bit_for_bit(output, loss, sizes):
     assert history.loss == pytest.approx(np.mean(losses, axis=1), rel=1e-14)
 
 
+@pytest.mark.parametrize("density", [0.0, 0.05, 0.3, 0.6])
+@pytest.mark.parametrize("sizes", [(64, 32, 10), (200, 9, 8, 2), (100, 1), (70, 5, 1)])
+def test_inputs_with_many_zeros_take_the_same_trajectory(sizes, density):
+    """Skipping zeros is a matter of speed: the same bits as learn_one, the same numbers as the reference."""
+    output = "softmax" if sizes[-1] > 1 else "sigmoid"
+    net, ref, X, Y = networks(sizes, output=output)
+    X[np.random.default_rng(1).random(X.shape) >= density] = 0.0
+    X[3], X[7, ::2] = 0.0, -0.0
+    one = net.copy()
+    net.train(X, Y, epochs=3, batch_size=1, learning_rate=0.05, shuffle=False)
+    ref.train(X, Y, epochs=3, batch_size=1, learning_rate=0.05)
+    for _ in range(3):
+        for x, y in zip(X, Y):
+            one.learn_one(x, y, 0.05)
+    assert net.parameters.tobytes() == one.parameters.tobytes()
+    assert cases.error(net.parameters, ref.parameters) < 1e-12
+
+
 def test_learn_one_returns_the_loss_before_its_update():
     net, _, X, Y = networks()
     before = net.evaluate(X[:1], Y[:1])
