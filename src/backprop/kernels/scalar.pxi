@@ -54,6 +54,8 @@ def scalar(name, const double[::1] x, double[::1] out):
         raise ValueError(f"unknown scalar function {name!r}; expected one of {', '.join(names)}")
     if out.shape[0] != n:
         raise ValueError(f"out has {out.shape[0]} elements, but x has {n}")
+    if n == 0:
+        return 0
     row = names.index(name)
     with nogil:
         status = bp_scalar(row, &x[0], &out[0], n)
