@@ -80,8 +80,19 @@ BP_INLINE vd v_select(vi mask, vd yes, vd no) { return (vd)((mask & (vi)yes) | (
 BP_INLINE vd v_and(vi mask, vd a) { return (vd)(mask & (vi)a); }
 BP_INLINE vd v_abs(vd a) { return (vd)((vi)a & INT64_MAX); }
 BP_INLINE vd v_copysign(vd size, vd sign) { return (vd)(((vi)size & INT64_MAX) | ((vi)sign & INT64_MIN)); }
+#if VL == 8
+BP_INLINE vd v_max(vd a, vd b) { return (vd)_mm512_max_pd((__m512d)a, (__m512d)b); }
+BP_INLINE vd v_min(vd a, vd b) { return (vd)_mm512_min_pd((__m512d)a, (__m512d)b); }
+#elif VL == 4
+BP_INLINE vd v_max(vd a, vd b) { return (vd)_mm256_max_pd((__m256d)a, (__m256d)b); }
+BP_INLINE vd v_min(vd a, vd b) { return (vd)_mm256_min_pd((__m256d)a, (__m256d)b); }
+#elif defined(__SSE2__)
+BP_INLINE vd v_max(vd a, vd b) { return (vd)_mm_max_pd((__m128d)a, (__m128d)b); }
+BP_INLINE vd v_min(vd a, vd b) { return (vd)_mm_min_pd((__m128d)a, (__m128d)b); }
+#else
 BP_INLINE vd v_max(vd a, vd b) { return v_select(a > b, a, b); }
 BP_INLINE vd v_min(vd a, vd b) { return v_select(a < b, a, b); }
+#endif
 BP_INLINE vd v_where_positive(vd a, vd yes, vd no) { return v_select(a > 0.0, yes, no); }
 
 /* Whether every lane is zero; a NaN is not. */
