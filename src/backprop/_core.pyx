@@ -105,6 +105,7 @@ include "kernels/training.pxi"
 include "kernels/online.pxi"
 include "kernels/epochs.pxi"
 include "kernels/single.pxi"
+include "kernels/perceptron.pxi"
 
 
 def simd_width():

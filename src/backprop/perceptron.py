@@ -1,0 +1,725 @@
+"""The perceptron: a hyperplane learnt from its mistakes."""
+
+import inspect
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backprop import _check
+from backprop._dispatch import core
+from backprop.errors import DivergenceError, sklearn_or_own
+
+RULES = ("stochastic", "batch")
+PATIENCE = 5                    # epochs without an improvement by tol before training stops, as in scikit-learn
+SLICE = 2**24                   # multiply-adds of one kernel call: well below the 0.5 s within which Ctrl-C must land
+BLOCK = 2**16                   # visits of the epochs that share one kernel call where epochs are tiny
+
+_MORE, _CONVERGED = 1, 2        # status of a kernel call, kernels/perceptron.pxi
+
+
+@dataclass
+class PerceptronHistory:
+    """What each epoch of training did; lists of equal length.
+
+    Attributes
+    ----------
+    epoch : list of int
+        0, 1, 2, ...
+    error : list of float
+        error(w, b) = -Σ_M c_i y_i (w·x_i + b) over the mistakes M of the epoch, each taken before its update, with
+        c_i the weight of the example; summed over the one-versus-rest problems.
+    mistakes : list of int
+        Number of mistakes, summed likewise.
+    """
+
+    epoch: list = field(default_factory=list)
+    error: list = field(default_factory=list)
+    mistakes: list = field(default_factory=list)
+
+    def _extend(self, error, mistakes):
+        self.epoch.extend(range(len(self.epoch), len(self.epoch) + len(error)))
+        self.error.extend(error.tolist())
+        self.mistakes.extend(mistakes.tolist())
+
+    def to_dict(self):
+        """The lists as a dict."""
+        return {"epoch": list(self.epoch), "error": list(self.error), "mistakes": list(self.mistakes)}
+
+
+@dataclass
+class _Weights:
+    """What training carries from one call to the next: the weights and what average and pocket have gathered."""
+
+    W: np.ndarray               # (k, d)
+    b: np.ndarray               # (k,)
+    drift_W: np.ndarray         # (k, d) Σ (t - 1) Δ_t of the steps Δ_t, for the average
+    drift_b: np.ndarray         # (k,)
+    visits: np.ndarray          # (1,) number T of weight vectors in the average
+    pocket_W: np.ndarray        # (k, d)
+    pocket_b: np.ndarray        # (k,)
+
+    @classmethod
+    def zeros(cls, k, d):
+        return cls(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.zeros(1), np.zeros((k, d)),
+                   np.zeros(k))
+
+    def copy(self):
+        return _Weights(**{name: value.copy() for name, value in vars(self).items()})
+
+    def restart(self):
+        """The weights alone, with a new average and a pocket that holds them."""
+        fresh = _Weights.zeros(*self.W.shape)
+        fresh.W[:], fresh.b[:], fresh.pocket_W[:], fresh.pocket_b[:] = self.W, self.b, self.W, self.b
+        return fresh
+
+    def result(self, average, pocket):
+        """(coef, intercept) that the variant hands out."""
+        if average and self.visits[0]:
+            return self.W - self.drift_W / self.visits[0], self.b - self.drift_b / self.visits[0]
+        if pocket:
+            return self.pocket_W.copy(), self.pocket_b.copy()
+        return self.W.copy(), self.b.copy()
+
+
+@dataclass
+class _Examples:
+    """Checked training data; rows of weight 0 are not among `rows`."""
+
+    X: np.ndarray               # (n, d)
+    label: np.ndarray           # (n,) intp, index into the classes
+    weight: np.ndarray          # (n,) class weight times sample weight
+    rows: np.ndarray            # (m,) intp, ascending
+
+
+class _Run:
+    """The arrays of one training call under the names that `perceptron_plan` in the core reads."""
+
+    def __init__(self, options, examples, weights):
+        k, d = weights.W.shape
+        self.rows = examples.rows
+        self.m = len(examples.rows)
+        self.X, self.label, self.weight = examples.X, examples.label, examples.weight
+        self.eta0, self.fit_intercept = options.eta0, options.fit_intercept
+        self.average, self.pocket = options.average, options.pocket
+        self.W, self.b, self.visits = weights.W, weights.b, weights.visits
+        self.drift_W, self.drift_b = weights.drift_W, weights.drift_b
+        self.pocket_W, self.pocket_b = weights.pocket_W, weights.pocket_b
+        self.G, self.g, self.wrong = np.zeros((k, d)), np.zeros(k), np.zeros(k)
+        self.fewest = np.full(k, np.inf)
+        self.scan = np.tile(self.rows, (k, 1)) if self.pocket else np.zeros((1, 1), np.intp)
+        self.counted = np.zeros(1)
+        self.at = np.array([0, 0, 0, -1], np.intp)
+        self.error, self.mistakes = np.zeros(1), np.zeros(1, np.intp)
+
+    def offer(self):
+        """Put the present weights into the pocket where they make fewer errors."""
+        while core.perceptron_offer(self, SLICE) == _MORE:
+            pass
+
+    def open_pocket(self):
+        """Count the pocket's errors on these examples, then those of the weights that training starts from."""
+        start = self.W.copy(), self.b.copy()
+        self.W[:], self.b[:] = self.pocket_W, self.pocket_b
+        self.offer()
+        self.W[:], self.b[:] = start
+        self.offer()
+
+    def epochs(self, count, rule, generator):
+        """Run up to `count` epochs; the status of the last slice. `error` and `mistakes` hold what they did."""
+        self.error, self.mistakes = np.zeros(count), np.zeros(count, np.intp)
+        self.at[:] = 0, 0, 0, -1
+        order = self._orders(count, generator) if rule == "stochastic" else None
+        while True:
+            if rule == "stochastic":
+                status = core.perceptron_stochastic(self, order, SLICE)
+            else:
+                status = core.perceptron_batch(self, self.rows, count, SLICE)
+            if status != _MORE:
+                return status
+
+    def _orders(self, count, generator):
+        if generator is None:
+            return np.ascontiguousarray(np.broadcast_to(self.rows, (count, self.m)))
+        if count == 1:                       # the same draws as below, without a copy
+            return generator.permuted(self.rows).reshape(1, -1)
+        return generator.permuted(np.tile(self.rows, (count, 1)), axis=1)
+
+
+@dataclass
+class _Options:
+    """The constructor's parameters, checked."""
+
+    rule: str
+    eta0: float
+    max_iter: int
+    tol: float | None
+    shuffle: bool
+    fit_intercept: bool
+    average: bool
+    pocket: bool
+
+
+class Perceptron:
+    """Linear classifier trained by the perceptron rule.
+
+    Labels y_i are mapped to {-1, +1}, ``classes_[1]`` to +1. With the margin d_i = y_i (w·x_i + b), an example is a
+    mistake where d_i <= 0. Training descends
+
+        error(w, b) = -Σ_M y_i (w·x_i + b)        M: the mistakes
+
+    whose gradients are ∂error/∂w = -Σ_M y_i x_i and ∂error/∂b = -Σ_M y_i. From w = 0, b = 0,
+
+    - ``rule="stochastic"`` (Rosenblatt) takes one example after the other, and on each mistake
+      w := w + η y_i x_i, b := b + η y_i;
+    - ``rule="batch"`` is gradient descent proper, once per epoch: w := w + η Σ_M y_i x_i, b := b + η Σ_M y_i.
+
+    Training stops when an epoch makes no mistake (``converged_``). On data that a hyperplane separates the stochastic
+    rule gets there: it makes at most (R/γ)² mistakes, where R is the greatest length of an example (x, 1) and γ the
+    greatest distance at which a hyperplane through the origin holds them all on their right sides (Novikoff 1962). On
+    other data it never does, and ``average`` or ``pocket`` choose better weights than the last ones.
+
+    With k > 2 classes, k problems "class c against the rest" are trained side by side on the same visits; each is
+    exactly what it would be alone, except that the average counts the visits after it has converged.
+
+    Parameters
+    ----------
+    rule : {"stochastic", "batch"}, default "stochastic"
+    eta0 : float, default 1.0
+        Learning rate η > 0. As the weights start at 0, it only scales them: but for rounding, it
+        changes no mistake and no prediction.
+    max_iter : int, default 1000
+        Most epochs of a `fit`.
+    tol : float or None, default None
+        Also stop once 5 epochs in a row have not brought the epoch's error (``history_.error``) more than `tol` below
+        the best before; an epoch whose error is 0 in spite of mistakes, which is that from w = 0, does not count.
+        None: never.
+    shuffle : bool, default True
+        Visit the examples in a new random order in each epoch (stochastic rule only); False: in the order of the rows.
+    fit_intercept : bool, default True
+        False: b stays 0.
+    random_state : int, numpy.random.Generator, numpy.random.RandomState or None, default None
+        Seed of the order. The same integer gives the same bits on every run; None a new order each time.
+    average : bool, default False
+        Hand out the mean of the weights as they stand after each visit (after each epoch under the batch rule), over
+        all visits. It is computed from the updates alone, so it costs nothing where nothing is learnt.
+    pocket : bool, default False
+        Hand out the weights with the fewest training errors (d_i <= 0, weighted) of all that training passed, the
+        earliest of equals. Checked exactly, after every single update (under the batch rule that is every epoch): an
+        update of the stochastic rule then costs the counting of errors until they are as many as the best so far.
+        With few errors that is next to nothing; with a fifth of 20,000 rows wrong, an epoch takes about a second
+        instead of a millisecond. Not together with `average`.
+    class_weight : dict, "balanced" or None, default None
+        Factor on the weights of the examples of each class, 1 for those not named. "balanced": (total weight) / (number
+        of classes · weight of the class).
+    warm_start : bool, default False
+        `fit` goes on from the weights of the last one (before averaging or pocket); classes and features must be the
+        same.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, d), or (k, d) for k > 2 classes
+        Weights w.
+    intercept_ : ndarray of shape (1,) or (k,)
+        Biases b.
+    classes_ : ndarray of shape (k,)
+        The labels, sorted.
+    n_iter_ : int
+        Epochs run, the one without a mistake included; `partial_fit` adds one each time.
+    n_mistakes_ : int
+        Mistakes over all of training, summed over the one-versus-rest problems.
+    history_ : PerceptronHistory
+        ``epoch``, ``error`` and ``mistakes``: one value per epoch.
+    converged_ : bool
+        Whether the last epoch made no mistake.
+    n_features_in_ : int
+
+    Notes
+    -----
+    The lecture's slides drop the minus of the gradient and write x_i for y_i in the step of the bias;
+    following them, each mistake would push the hyperplane further to the wrong side. Above are the right signs. They
+    also call d_i a distance: d_i is the margin, which is non-negative only where x_i is on its right side. The signed
+    distance from the hyperplane is (w·x + b)/‖w‖, see `signed_distance`.
+
+    Weights of examples multiply the steps as they are: the error is a sum and not a mean, so that weight k is k
+    copies for the batch rule. A common factor of all weights scales (w, b) and changes no prediction. Rows of weight
+    0 are left out as if they were not there.
+
+    References
+    ----------
+    F. Rosenblatt, "The perceptron", Psychological Review 65, 1958. A. Novikoff, "On convergence
+    proofs for perceptrons", 1962. S. Gallant, "Perceptron-based learning algorithms", 1990 (pocket). Y. Freund and R.
+    Schapire, "Large margin classification using the perceptron algorithm", 1999 (average).
+
+    Examples
+    --------
+    >>> from backprop.perceptron import Perceptron
+    >>> X = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    >>> y = ["no", "no", "no", "yes"]
+    >>> p = Perceptron(shuffle=False).fit(X, y)
+    >>> p.coef_, p.intercept_
+    (array([[3., 2.]]), array([-4.]))
+    >>> p.converged_, p.n_iter_, p.history_.mistakes
+    (True, 9, [2, 3, 3, 2, 2, 3, 2, 1, 0])
+    >>> p.predict([[2.0, 2.0], [-1.0, 0.0]]).tolist()
+    ['yes', 'no']
+    """
+
+    _estimator_type = "classifier"
+
+    def __init__(self, rule="stochastic", eta0=1.0, max_iter=1000, tol=None, shuffle=True, fit_intercept=True,
+                 random_state=None, average=False, pocket=False, class_weight=None, warm_start=False):
+        self.rule = rule
+        self.eta0 = eta0
+        self.max_iter = max_iter
+        self.tol = tol
+        self.shuffle = shuffle
+        self.fit_intercept = fit_intercept
+        self.random_state = random_state
+        self.average = average
+        self.pocket = pocket
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+
+    # ---- parameters -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _defaults(cls):
+        return {name: p.default for name, p in inspect.signature(cls.__init__).parameters.items() if name != "self"}
+
+    def get_params(self, deep=True):
+        """The constructor's parameters as a dict (`deep` is there for scikit-learn; nothing is nested)."""
+        return {name: getattr(self, name) for name in self._defaults()}
+
+    def set_params(self, **params):
+        """Set constructor parameters by name; they are checked by the next `fit`. Returns the perceptron itself."""
+        names = self._defaults()
+        for name in params:
+            _check.choice(name, "parameter of Perceptron", sorted(names))
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self):
+        changed = (f"{name}={getattr(self, name)!r}" for name, default in self._defaults().items()
+                   if repr(getattr(self, name)) != repr(default))
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _options(self):
+        options = _Options(
+            rule=_check.choice(self.rule, "rule", RULES),
+            eta0=_check.real(self.eta0, "eta0", above=0),
+            max_iter=_check.integer(self.max_iter, "max_iter", minimum=1),
+            tol=None if self.tol is None else _check.real(self.tol, "tol", minimum=0),
+            **{name: _check.boolean(getattr(self, name), name)
+               for name in ("shuffle", "fit_intercept", "average", "pocket")})
+        _check.boolean(self.warm_start, "warm_start")
+        if options.average and options.pocket:
+            raise ValueError("average=True and pocket=True exclude each other: choose one")
+        return options
+
+    # ---- training -------------------------------------------------------------------------------------------------
+
+    def fit(self, X, y, sample_weight=None):
+        """Train until an epoch makes no mistake, `tol` says so, or `max_iter` epochs are done.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            Examples, one per row.
+        y : array_like of shape (n,)
+            Labels of any kind that can be sorted, of two classes or more.
+        sample_weight : array_like of shape (n,) or None
+            Weights c_i >= 0 of the examples; a step is multiplied by c_i.
+
+        Returns
+        -------
+        Perceptron
+            The perceptron itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data cannot be used; the message names it.
+        DivergenceError
+            If weights or error overflow.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Once, where `max_iter` epochs did not suffice.
+
+        Notes
+        -----
+        A fit that fails, or that Ctrl-C ends, leaves the perceptron as it was.
+        """
+        options = self._options()
+        generator = _check.generator(self.random_state, "random_state")
+        X = _check.matrix(X)
+        y = _check.labels(y, rows=len(X))
+        weight = _weight(sample_weight, len(X))
+        classes = _classes(y[weight > 0], "y")
+        weights = self._start(classes, X.shape[1])
+        examples = _examples(X, y, weight, classes, self.class_weight)
+        history = PerceptronHistory()
+        stopped = self._train(options, examples, weights, generator, history, options.max_iter)
+        self._commit(options, classes, weights, history, stopped == "converged")
+        self._generator = generator
+        if stopped == "max_iter":
+            warnings.warn(
+                f"the perceptron still made {history.mistakes[-1]} mistakes in epoch {options.max_iter}, the last of "
+                f"max_iter={options.max_iter}: raise max_iter, or take average=True or pocket=True where no hyperplane "
+                "separates the classes", sklearn_or_own("ConvergenceWarning"), stacklevel=2)
+        return self
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch on a part of the data, going on from the present weights.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+        y : array_like of shape (n,)
+        classes : array_like or None
+            All labels that will ever come; needed at the first call, and the same ones, or None, later.
+        sample_weight : array_like of shape (n,) or None
+            As in `fit`.
+
+        Returns
+        -------
+        Perceptron
+            The perceptron itself.
+
+        Raises
+        ------
+        ValueError
+            If a label is not among the classes, and as in `fit`; then nothing is changed.
+
+        Notes
+        -----
+        The average goes on over all calls. The pocket goes on too, but its errors are counted anew on the examples of
+        each call.
+
+        Examples
+        --------
+        >>> from backprop.perceptron import Perceptron
+        >>> p = Perceptron(shuffle=False).partial_fit([[1.0], [2.0]], [1, 1], classes=[0, 1])
+        >>> p.partial_fit([[-1.0]], [0]).coef_
+        array([[2.]])
+        """
+        options = self._options()
+        if isinstance(self.class_weight, str):
+            _check.choice(self.class_weight, "class_weight", ("balanced",))
+            raise ValueError('class_weight="balanced" needs all data at once: use fit, or pass a dict')
+        X = _check.matrix(X)
+        classes = self._partial_classes(classes)
+        y = _check.labels(y, rows=len(X))
+        weight = _weight(sample_weight, len(X))
+        fitted = hasattr(self, "coef_")
+        if fitted:
+            _check.matrix(X, columns=self.n_features_in_, of="as in the first fit")
+        weights = self._weights.copy() if fitted else _Weights.zeros(_problems(classes), X.shape[1])
+        examples = _examples(X, y, weight, classes, self.class_weight)
+        generator = self._generator if fitted else _check.generator(self.random_state, "random_state")
+        history = PerceptronHistory(**self.history_.to_dict()) if fitted else PerceptronHistory()
+        stopped = self._train(options, examples, weights, generator, history, 1)
+        self._commit(options, classes, weights, history, stopped == "converged")
+        self._generator = generator
+        return self
+
+    def _partial_classes(self, classes):
+        if classes is not None:
+            classes = _classes(_check.labels(classes, "classes"), "classes")
+        if not hasattr(self, "coef_"):
+            if classes is None:
+                raise ValueError("classes must be given at the first call of partial_fit: all labels that will come")
+            return classes
+        if classes is not None and not np.array_equal(classes, self.classes_):
+            raise ValueError(f"classes {classes.tolist()} are not those of the first fit, {self.classes_.tolist()}")
+        return self.classes_
+
+    def _start(self, classes, d):
+        """Weights to start a fit from: zeros, or the last ones under warm_start."""
+        if not (self.warm_start and hasattr(self, "coef_")):
+            return _Weights.zeros(_problems(classes), d)
+        if not np.array_equal(classes, self.classes_):
+            raise ValueError(f"warm_start: y has the classes {classes.tolist()}, expected {self.classes_.tolist()}")
+        if d != self.n_features_in_:
+            raise ValueError(f"X has {d} columns, expected {self.n_features_in_} (warm_start: as in the last fit)")
+        return self._weights.restart()
+
+    def _train(self, options, examples, weights, generator, history, max_iter):
+        """Train `weights` and `history` in place: "converged", "tol" or "max_iter". A failure rewinds the generator."""
+        if not options.average:                      # an average starts with the call that asks for it
+            weights.visits[:], weights.drift_W[:], weights.drift_b[:] = 0, 0, 0
+        run = _Run(options, examples, weights)
+        order = generator if options.shuffle and options.rule == "stochastic" else None
+        rewind = generator.bit_generator.state
+        try:
+            if options.pocket:
+                run.open_pocket()
+            stopped = _epochs(run, options, order, history, max_iter)
+            if options.pocket and options.rule == "batch":
+                run.offer()                          # the weights after the last step
+        except BaseException:                        # Ctrl-C too
+            generator.bit_generator.state = rewind
+            raise
+        return stopped
+
+    def _commit(self, options, classes, weights, history, converged):
+        self._weights = weights
+        self.coef_, self.intercept_ = weights.result(options.average, options.pocket)
+        self.classes_ = classes
+        self.n_features_in_ = weights.W.shape[1]
+        self.history_ = history
+        self.n_iter_ = len(history.epoch)
+        self.n_mistakes_ = sum(history.mistakes)
+        self.converged_ = converged
+
+    # ---- use ------------------------------------------------------------------------------------------------------
+
+    def _scores(self, X):
+        """Net inputs (n, number of problems)."""
+        if not hasattr(self, "coef_"):
+            raise sklearn_or_own("NotFittedError")("this Perceptron is not fitted yet: call fit or partial_fit first")
+        X = _check.matrix(X, columns=self.n_features_in_, of="as in fit")
+        scores = np.empty((len(X), len(self.coef_)))
+        step = max(1, SLICE // (self.coef_.size + 16))
+        for start in range(0, len(X), step):
+            core.perceptron_net_inputs(X[start:start + step], self.coef_, self.intercept_, scores[start:start + step])
+        return scores
+
+    def decision_function(self, X):
+        """Net inputs w·x + b.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of shape (n,), or (n, k) for k > 2 classes
+            Positive on the side of ``classes_[1]``, or of the column's class.
+        """
+        scores = self._scores(X)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X):
+        """Labels: ``classes_[1]`` where w·x + b > 0, else ``classes_[0]``; the class of the largest net input of k > 2.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        chosen = _chosen(self._scores(X))
+        return self.classes_[chosen]
+
+    def score(self, X, y, sample_weight=None):
+        """Share of the rows, or of their weight, whose label is predicted; a label unknown to `fit` counts as wrong.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+        y : array_like of shape (n,)
+        sample_weight : array_like of shape (n,) or None
+
+        Returns
+        -------
+        float
+        """
+        chosen = _chosen(self._scores(X))
+        right = _index(_check.labels(y, rows=len(chosen)), self.classes_) == chosen
+        return float(np.average(right, weights=_weight(sample_weight, len(chosen))))
+
+    def signed_distance(self, X):
+        """Signed Euclidean distance of each example from the hyperplane, (w·x + b)/‖w‖.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Positive on the side of ``classes_[1]``. For k > 2 classes from the hyperplane of the predicted class.
+
+        Raises
+        ------
+        ValueError
+            If w = 0, which is no hyperplane.
+
+        Examples
+        --------
+        >>> from backprop.perceptron import Perceptron
+        >>> p = Perceptron(shuffle=False).fit([[3.0, 4.0], [-3.0, -4.0]], [1, 0])
+        >>> p.coef_, p.intercept_
+        (array([[3., 4.]]), array([1.]))
+        >>> p.signed_distance([[3.0, 4.0], [0.0, 0.0]])
+        array([5.2, 0.2])
+        """
+        scores = self._scores(X)
+        largest = np.abs(self.coef_).max(axis=1)
+        if not largest.all():
+            raise ValueError("the weights w are all zero: there is no hyperplane to be distant from")
+        norm = np.sqrt(((self.coef_ / largest[:, None]) ** 2).sum(axis=1))       # scaled, so that no square overflows
+        column = np.zeros(len(scores), np.intp) if scores.shape[1] == 1 else _chosen(scores)
+        return scores[np.arange(len(scores)), column] / largest[column] / norm[column]
+
+    def margin(self, X, y):
+        """Margins d_i = y_i (w·x_i + b): positive where the example is on its right side.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+        y : array_like of shape (n,)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            For k > 2 classes the net input of the right class less the largest of the others: again positive where the
+            prediction is right.
+        """
+        scores = self._scores(X)
+        label = self._known(y, len(scores))
+        if scores.shape[1] == 1:
+            return np.where(label == 1, scores[:, 0], -scores[:, 0])
+        rows = np.arange(len(scores))
+        own = scores[rows, label]
+        scores[rows, label] = -np.inf
+        return own - scores.max(axis=1)
+
+    def error(self, X, y, sample_weight=None):
+        """error(w, b) = -Σ_M c_i y_i (w·x_i + b) over the mistakes M: what training descends; 0 without mistakes.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+        y : array_like of shape (n,)
+        sample_weight : array_like of shape (n,) or None
+            The c_i, by default 1 (class weights are not applied).
+
+        Returns
+        -------
+        float
+            For k > 2 classes the sum over the one-versus-rest problems.
+        """
+        scores = self._scores(X)
+        label = self._known(y, len(scores))
+        weight = _weight(sample_weight, len(scores))
+        positive = np.array([1]) if scores.shape[1] == 1 else np.arange(scores.shape[1])
+        margins = np.where(label[:, None] == positive, scores, -scores)
+        return float((weight[:, None] * np.maximum(-margins, 0.0)).sum())
+
+    def _known(self, y, rows):
+        """Index of each label among the classes, or ValueError."""
+        return _known(_check.labels(y, rows=rows), self.classes_)
+
+
+def _epochs(run, options, generator, history, max_iter):
+    """Train epoch by epoch; tiny epochs share kernel calls, in blocks that double, where nobody looks between them."""
+    done, block, quiet, best = 0, 1, 0, np.inf
+    while done < max_iter:
+        count = 1 if options.tol is not None else min(block, max_iter - done)
+        status = run.epochs(count, options.rule, generator)
+        history._extend(run.error[:run.at[0]], run.mistakes[:run.at[0]])
+        _refuse_overflow(run, len(history.epoch) - int(run.at[0]))
+        if status == _CONVERGED:
+            return "converged"
+        error = history.error[-1]
+        if options.tol is not None and error > 0:
+            quiet = 0 if best - error > options.tol else quiet + 1
+            best = min(best, error)
+            if quiet >= PATIENCE:
+                return "tol"
+        done += count
+        block = max(1, min(2 * block, BLOCK // run.m))
+    return "max_iter"
+
+
+def _refuse_overflow(run, first):
+    """DivergenceError if an error of the epochs just run, from number `first` on, or a weight is not finite."""
+    finite = np.isfinite(run.error[:run.at[0]])
+    if finite.all() and all(np.isfinite(a).all() for a in (run.W, run.b, run.drift_W, run.drift_b)):
+        return
+    epoch = first + (int(np.argmin(finite)) if not finite.all() else len(finite) - 1)
+    raise DivergenceError(f"the perceptron's weights or error overflowed in epoch {epoch}, counted from 0: scale X, or "
+                          "take a smaller eta0 or smaller weights")
+
+
+def _weight(sample_weight, rows):
+    """One weight per row, an array of its own."""
+    if sample_weight is None:
+        return np.ones(rows)
+    return np.array(_check.weights(sample_weight, "sample_weight", rows=rows))
+
+
+def _problems(classes):
+    return 1 if len(classes) == 2 else len(classes)
+
+
+def _chosen(scores):
+    """Index of the predicted class from net inputs (n, problems)."""
+    return (scores[:, 0] > 0).astype(np.intp) if scores.shape[1] == 1 else scores.argmax(axis=1)
+
+
+def _classes(labels, name):
+    """The sorted labels, two or more."""
+    try:
+        classes = np.unique(labels)
+    except TypeError as error:
+        raise TypeError(f"{name} mixes labels that cannot be sorted ({error})") from None
+    if len(classes) < 2:
+        raise ValueError(f"{name} must hold two classes or more, got only {classes.tolist()}")
+    return classes
+
+
+def _index(labels, classes):
+    """Index of each label among the sorted classes, -1 for an unknown one."""
+    try:
+        place = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+    except TypeError:                                # labels of a kind that cannot be compared with the classes
+        return np.full(len(labels), -1, np.intp)
+    return np.where(classes[place] == labels, place, -1).astype(np.intp)
+
+
+def _known(labels, classes):
+    """Index of each label among the sorted classes; ValueError for an unknown one."""
+    index = _index(labels, classes)
+    if (index < 0).any():
+        row = int(np.argmax(index < 0))
+        raise ValueError(f"y holds the unknown label {labels[row:].tolist()[0]!r} at row {row}; the classes are "
+                         f"{classes.tolist()}")
+    return index
+
+
+def _examples(X, y, weight, classes, class_weight):
+    """Labels as indices, weights with the class weights in them, and the rows that count; `weight` is changed."""
+    rows = np.flatnonzero(weight > 0)
+    label = np.full(len(y), -1, np.intp)
+    label[rows] = _known(y[rows], classes)
+    weight[rows] *= _class_factors(class_weight, classes, label[rows], weight[rows])[label[rows]]
+    rows = rows[weight[rows] > 0]
+    if not len(rows):
+        raise ValueError("class_weight leaves no example of positive weight")
+    _check.finite(weight, "sample_weight times class_weight")
+    return _Examples(X, label, weight, rows)
+
+
+def _class_factors(class_weight, classes, label, weight):
+    """One factor per class."""
+    if class_weight is None:
+        return np.ones(len(classes))
+    if isinstance(class_weight, str):
+        _check.choice(class_weight, "class_weight", ("balanced",))
+        return weight.sum() / (len(classes) * np.bincount(label, weight, len(classes)))
+    if not isinstance(class_weight, dict):
+        raise TypeError(f'class_weight must be a dict, "balanced" or None, got {type(class_weight).__name__}')
+    factors, names = np.ones(len(classes)), classes.tolist()
+    for key, value in class_weight.items():
+        if key not in names:
+            raise ValueError(f"class_weight names {key!r}, which is not among the classes {names}")
+        factors[names.index(key)] = _check.real(value, f"class_weight[{key!r}]", minimum=0)
+    return factors
