@@ -11,8 +11,10 @@ __version__ = "0.1.0"
 
 # Loaded when first touched, so that `import backprop` costs little more than `import numpy`: name -> module.
 _LAZY = {
+    "Perceptron": "backprop.perceptron",
     "data": "backprop.data",
     "errors": "backprop.errors",
+    "gradient_descent": "backprop.descent",
     "optimizers": "backprop.optimizers",
 }
 __all__ = ["History", "Network", "show_config", *_LAZY]
