@@ -17,6 +17,8 @@ from backprop.errors import DataFormatError
 MAX_HEADER = 10_000             # bytes; NumPy's own limit
 MAX_LABEL = 256                 # characters
 
+ZIP_END = struct.Struct("<4s4H2IH")     # end of central directory: signature, 2 disks, 2 counts of members, size, ...
+
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -54,13 +56,13 @@ def read_npz(stream, path, options):
     if "X" not in members:
         raise DataFormatError(f"no array X in the archive; it holds {', '.join(sorted(members)) or 'nothing'}",
                               path=path, offset=0)
-    layout = _npy_layout(members["X"]())
+    layout = _npy_layout(members["X"])
     X = _features(layout)
     if "y" not in members:
         return _column_table(layout, X, options)
     if options.target is not None:
         raise ValueError(f"{path} holds its targets as y, so target={options.target!r} has no meaning here")
-    return _labelled_table(layout, X, options, _labels(_npy_layout(members["y"]()), len(X), options.target_kind))
+    return _labelled_table(layout, X, options, _labels(_npy_layout(members["y"]), len(X), options.target_kind))
 
 
 def read_idx(stream, path, options):
@@ -113,7 +115,7 @@ def _idx_layout(source):
 
 
 def _npz_members(stream, path):
-    """{key: function that opens the array}."""
+    """{key: the bytes of the array}."""
     size = os.fstat(stream.fileno()).st_size if stream.seekable() else None
     if size is None:
         raise DataFormatError("an NPZ archive inside gzip is not read; it is compressed by itself", path=path, offset=0)
@@ -122,6 +124,10 @@ def _npz_members(stream, path):
         return DataFormatError(f"not a whole NPZ archive ({error})", path=path, offset=size)
 
     archive = _attempt(lambda: zipfile.ZipFile(stream), damaged)
+    stream.seek(max(size - ZIP_END.size, 0))
+    end = stream.read()
+    if len(end) < ZIP_END.size or ZIP_END.unpack(end)[::4] != (b"PK\5\6", len(archive.infolist())):
+        raise damaged("its directory does not list as many members as it says")       # zipfile does not look
     members = {}
     for info in archive.infolist():
         key = info.filename.removesuffix(".npy")
@@ -130,8 +136,9 @@ def _npz_members(stream, path):
         if key in ("X", "y") and info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataFormatError(f"{key} is compressed in a way that NumPy does not write", path=path,
                                   offset=max(info.header_offset, 0))
-        members[key] = lambda info=info, key=key: Bytes(_attempt(lambda: archive.open(info), damaged), path,
-                                                        length=info.file_size, member=key)
+        # Opening a member compares its own name with that of the directory: none is lost by a damaged name.
+        member = _attempt(lambda info=info: archive.open(info), damaged)
+        members[key] = Bytes(member, path, length=info.file_size, member=key)
     return members
 
 

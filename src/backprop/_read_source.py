@@ -17,12 +17,16 @@ DAMAGE = (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile)
 
 @dataclass
 class Table:
-    """What a file holds: X (n, d) float64; y (n,), (n, k) or None; names where the file has them."""
+    """What a file holds: X (n, d) float64; y (n,), (n, k) or None; names where the file has them.
+
+    `classes` are the sorted labels where the reader knows them without another pass over y.
+    """
 
     X: np.ndarray
     y: np.ndarray | None = None
     feature_names: list | None = None
     target_name: str | None = None
+    classes: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,8 @@ class _Gunzip(io.RawIOBase):
         return count
 
     def close(self):
-        if not self.closed:
-            self._gzip.close()
-            self._stream.close()
+        self._gzip.close()
+        self._stream.close()
         super().close()
 
 

@@ -23,7 +23,7 @@ TEXT_HINT = "a column of labels is named by target=, other text is left out by d
 
 
 class TextReader:
-    """Rows of a delimited text file, block by block: ``for X, cells, lines in reader`` (features, target, line numbers).
+    """Rows of a delimited text file, block by block: `for X, targets, lines in reader`.
 
     Lines without quotes go through NumPy's `loadtxt`. The first block that it does not take as it stands, and all after
     it, go through the `csv` module cell by cell, which either accepts what is there or says where it is wrong.
@@ -48,10 +48,7 @@ class TextReader:
 
     def _lines(self):
         """Decoded lines, their ends included."""
-        for number in itertools.count(1):
-            line = self._stream.readline(MAX_LINE_BYTES)
-            if not line:
-                return
+        for number, line in enumerate(iter(lambda: self._stream.readline(MAX_LINE_BYTES), b""), 1):
             if number == 1:
                 if line.startswith((b"\xff\xfe", b"\xfe\xff")):
                     raise self.error("the text is UTF-16; save it as UTF-8", 1)
@@ -233,8 +230,8 @@ def _is_header(row, options, reader):
     text = [i for i in filled if not (NUMBER.fullmatch(row[i]) or NOT_FINITE.fullmatch(row[i]))]
     remedy = "pass header=True if this row is the header, header=False if it is data"
     if text and len(text) < len(filled):
-        raise reader.error(f"the cell {_show(row[text[0]])} stands beside numbers in the first row: {remedy}; {TEXT_HINT}",
-                           1, text[0] + 1)
+        what = f"the cell {_show(row[text[0]])} stands beside numbers in the first row"
+        raise reader.error(f"{what}: {remedy}; {TEXT_HINT}", 1, text[0] + 1)
     if _counts_columns(row, target, features):
         raise reader.error(f"the first row only counts the columns: {remedy}", 1)
     return bool(text)
@@ -272,15 +269,15 @@ def read_text(stream, path, options):
     X = assemble(blocks)
     names = reader.names
     if reader.target is None:
-        y, target_name = None, None
+        y, classes, target_name = None, None, None
     else:
-        y = _target_values(reader, cells, lines, options.target_kind)
+        y, classes = _target_values(reader, cells, lines, options.target_kind)
         target_name = names and names[reader.target]
-    return Table(X, y, names and [names[i] for i in reader.features], target_name)
+    return Table(X, y, names and [names[i] for i in reader.features], target_name, classes)
 
 
 def _target_values(reader, cells, lines, kind):
-    """Target cells as int64, float64 or strings; each distinct text is looked at once."""
+    """Target cells as int64, float64 or strings, and their classes; each distinct text is looked at once."""
     distinct = dict.fromkeys(cells)
 
     def bad(cell, why):
@@ -295,7 +292,8 @@ def _target_values(reader, cells, lines, kind):
         values = {cell: int(cell) for cell in distinct}
         long = [cell for cell, value in values.items() if not -2**63 <= value < 2**63]
         if not long:
-            return np.array([values[cell] for cell in cells], np.int64)
+            classes = np.array(sorted(set(values.values())), np.int64)
+            return np.array([values[cell] for cell in cells], np.int64), classes
         if kind == "auto":
             raise bad(long[0], "does not fit a 64-bit integer; pass target_kind='class' or 'number'")
     if kind == "auto":
@@ -307,10 +305,13 @@ def _target_values(reader, cells, lines, kind):
             raise bad(text[0], "is not a number, while others are; pass target_kind='class' if all are labels")
         kind = "class" if text else "number"
     if kind == "class":
-        return np.array(cells)
+        labels = sorted(distinct)
+        code = {label: i for i, label in enumerate(labels)}
+        classes = np.array(labels)
+        return classes[[code[cell] for cell in cells]], classes
     values = {}
     for cell in distinct:
         values[cell] = float(cell) if NUMBER.fullmatch(cell) else math.nan
         if not math.isfinite(values[cell]):
             reader.number(cell, lines[cells.index(cell)], reader.target)       # raises, and says why
-    return np.array([values[cell] for cell in cells], np.float64)
+    return np.array([values[cell] for cell in cells], np.float64), None

@@ -30,7 +30,7 @@ class Dataset:
     X : ndarray, shape (n, d), float64, C-contiguous
         One example per row, all finite.
     y : ndarray or None
-        The targets as read: shape (n,) of int64, float64, bool or strings, or shape (n, k) of numbers; None without any.
+        The targets as read: shape (n,) of int64, float64, bool or strings, or shape (n, k) of numbers.
     feature_names : list of str or None
         The names of the d columns, where the file has them.
     target_name : str or None
@@ -85,8 +85,8 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
         called otherwise, and `y` is None where there is none.
     header : bool or "auto", default "auto"
         Whether the first row of a text file holds names. "auto": it does when a column is asked for by name or no
-        feature cell of it is a number; it does not when all are numbers; a mixture, or a row that only counts the columns
-        (0, 1, 2, ...), is an error that asks.
+        feature cell of it is a number; it does not when all are numbers; a mixture, or a row that only counts the
+        columns (0, 1, 2, ...), is an error that asks.
     delimiter : str or None, default None
         One character. None: tab in .tsv and .tab files, else the most frequent of comma, tab and semicolon in the first
         line. A text file of any name is read when `delimiter` is given.
@@ -115,9 +115,9 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
 
     Notes
     -----
-    Text is UTF-8, with or without a byte order mark. Numbers are written as in ``-1.5e-3``, whatever the locale; spaces
-    and tabs around a cell do not count. Cells may be quoted with ``"``, doubled inside. Blank lines may stand at the end
-    only.
+    Text is UTF-8, with or without a byte order mark. Numbers are written as in ``-1.5e-3``, whatever the locale; white
+    space around a cell does not count. Cells may be quoted with ``"``, doubled inside. Blank lines may stand only at
+    the end.
 
     Examples
     --------
@@ -134,8 +134,9 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
     options = Options(_column(target, "target", optional=True), _header(header), _delimiter(delimiter), _drop(drop),
                       _check.choice(target_kind, "target_kind", ("auto", "class", "number")))
     table = _readers.read(os.fsdecode(path), options)
-    categorical = table.y is not None and table.y.ndim == 1 and table.y.dtype.kind != "f"
-    classes = np.unique(table.y) if categorical else None
+    classes = table.classes
+    if classes is None and table.y is not None and table.y.ndim == 1 and table.y.dtype.kind != "f":
+        classes = np.unique(table.y)
     return Dataset(table.X, table.y, table.feature_names, table.target_name, classes)
 
 
