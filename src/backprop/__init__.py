@@ -11,10 +11,13 @@ __version__ = "0.1.0"
 
 # Loaded when first touched, so that `import backprop` costs little more than `import numpy`: name -> module.
 _LAZY = {
+    "Model": "backprop.model",
     "Perceptron": "backprop.perceptron",
     "data": "backprop.data",
     "errors": "backprop.errors",
     "gradient_descent": "backprop.descent",
+    "load": "backprop.model_file",
+    "model_file": "backprop.model_file",
     "optimizers": "backprop.optimizers",
 }
 __all__ = ["History", "Network", "show_config", *_LAZY]

@@ -214,6 +214,25 @@ class Network:
         """
         return copy.deepcopy(self)
 
+    def save(self, path):
+        """Write the network to one file, atomically; `backprop.load` reads it back.
+
+        The file holds everything that training goes on from: parameters, optimizer state, generator, epoch count, and the
+        last history. It is a safetensors file of numbers and JSON, without code (`backprop.model_file`).
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Any name; ``.safetensors`` is the custom.
+        """
+        from backprop import model_file      # loaded only when a model is saved or loaded
+
+        model_file.save(path, self)
+
+    def _file_parts(self):
+        """(kind, network, properties) for the model file."""
+        return "network", self, {}
+
     def __getstate__(self):
         derived = ("_weights", "_biases", "_plan", "_memory_one", "_lock")
         return {key: value for key, value in self.__dict__.items() if key not in derived}

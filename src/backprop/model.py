@@ -1,0 +1,143 @@
+"""A network with what its data need: labels, scaling, names of columns. What the command line trains and saves."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backprop import _check
+from backprop.data import Standardizer
+from backprop.errors import ModelFormatError
+from backprop.network import Network
+
+_KINDS = {"U": str, "i": int, "u": int, "b": bool, "f": float}     # of class labels, by NumPy's letters
+
+
+@dataclass(eq=False)
+class Model:
+    """A network that takes raw data and answers in the labels or units of the target.
+
+    Attributes
+    ----------
+    network : Network
+    classes : ndarray or None
+        (n_L,) class labels, one per output of the network; None for regression.
+    scaler : Standardizer or None
+        Of the inputs.
+    target_scaler : Standardizer or None
+        Of the targets, in regression.
+    feature_names : list of str or None
+        Names of the n_0 columns.
+    target : str, int or None
+        The target's column, by name or position, as `bp.data.load` takes it.
+    record : dict
+        How the model came to be, in kinds that JSON has.
+
+    Examples
+    --------
+    >>> import backprop as bp
+    >>> network = bp.Network([1, 2], loss="log_loss", init=([[[1.0, -1.0]]], None))
+    >>> model = bp.Model(network, classes=["no", "yes"])
+    >>> model.predict([[3.0], [-3.0]])
+    array(['no', 'yes'], dtype='<U3')
+    """
+
+    network: Network
+    classes: np.ndarray | None = None
+    scaler: Standardizer | None = None
+    target_scaler: Standardizer | None = None
+    feature_names: list | None = None
+    target: str | int | None = None
+    record: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        n_inputs, n_outputs = self.network.sizes[0], self.network.sizes[-1]
+        if self.classes is not None:
+            self.classes = _check.labels(self.classes, "classes", rows=None)
+            if self.classes.dtype.kind not in _KINDS:
+                raise TypeError(f"classes must be strings, integers, bools or floats, got dtype {self.classes.dtype}")
+            if len(self.classes) != n_outputs or len(np.unique(self.classes)) != n_outputs:
+                raise ValueError(f"classes must be {n_outputs} different labels, one per output, "
+                                 f"got {len(self.classes)}")
+        for name, width in (("scaler", n_inputs), ("target_scaler", n_outputs)):
+            scaler = getattr(self, name)
+            if scaler is not None and scaler.n_features_in_ != width:
+                raise ValueError(f"{name} is for {scaler.n_features_in_} columns, expected {width}")
+        if self.feature_names is not None and len(self.feature_names) != n_inputs:
+            raise ValueError(f"feature_names has {len(self.feature_names)} names, expected {n_inputs}")
+
+    def outputs(self, X):
+        """(n, n_0) raw inputs -> (n, n_L): probabilities of the classes, or values in the target's units."""
+        X = _check.matrix(X, columns=self.network.sizes[0], of="the model's inputs")
+        Y = self.network.predict(X if self.scaler is None else self.scaler.transform(X))
+        return Y if self.target_scaler is None else self.target_scaler.inverse_transform(Y)
+
+    def predict(self, X):
+        """Labels or values.
+
+        Parameters
+        ----------
+        X : array_like
+            (n, n_0) inputs as they are in the data, unscaled.
+
+        Returns
+        -------
+        ndarray
+            (n,) labels of the most probable classes, the first of equals; in regression (n,) values, or (n, n_L) where
+            the network has several outputs.
+        """
+        Y = self.outputs(X)
+        if self.classes is not None:
+            return self.classes[Y.argmax(axis=1)]
+        return Y[:, 0] if Y.shape[1] == 1 else Y
+
+    def predict_proba(self, X):
+        """(n, n_0) raw inputs -> (n, n_L) probabilities of the classes, in the order of `classes`."""
+        if self.classes is None:
+            raise ValueError("predict_proba needs a model with classes; this one is a regression")
+        return self.outputs(X)
+
+    def save(self, path):
+        """Write the model to one file, atomically, as `Network.save` does; `backprop.load` reads it back."""
+        from backprop import model_file
+
+        model_file.save(path, self)
+
+    def _file_parts(self):
+        """(kind, network, properties) for the model file."""
+        classes = None
+        if self.classes is not None:
+            classes = {"kind": _KINDS[self.classes.dtype.kind].__name__, "labels": self.classes.tolist()}
+        return "model", self.network, {
+            "classes": classes, "feature_names": self.feature_names, "target": self.target, "record": self.record,
+            **{name: None if scaler is None else scaler.to_dict()
+               for name, scaler in (("scaler", self.scaler), ("target_scaler", self.target_scaler))}}
+
+    @classmethod
+    def _from_file(cls, network, properties):
+        """The model of a file's properties; ValueError or TypeError for what is none."""
+        keys = {"classes", "feature_names", "target", "record", "scaler", "target_scaler"}
+        if set(properties) != keys:
+            raise ModelFormatError(f"the properties of a model are {', '.join(sorted(keys))}, "
+                                   f"and the file has {', '.join(sorted(properties))}")
+        names, target, record = properties["feature_names"], properties["target"], properties["record"]
+        if not (names is None or isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise ModelFormatError("the feature_names must be null or a list of strings")
+        if isinstance(target, bool) or not isinstance(target, (str, int, type(None))) or not isinstance(record, dict):
+            raise ModelFormatError("the target must be a column's name or position, and the record an object")
+        scalers = {name: None if properties[name] is None else Standardizer.from_dict(properties[name])
+                   for name in ("scaler", "target_scaler")}
+        return cls(network, classes=_labels(properties["classes"]), feature_names=names, target=target, record=record,
+                   **scalers)
+
+
+def _labels(document):
+    """Class labels from the file: an array of the kind that was saved."""
+    if document is None:
+        return None
+    kinds = {kind.__name__: kind for kind in (str, int, bool, float)}
+    if not isinstance(document, dict) or set(document) != {"kind", "labels"} or document["kind"] not in kinds:
+        raise ModelFormatError(f"the classes must have a kind, one of {', '.join(kinds)}, and labels")
+    kind, labels = kinds[document["kind"]], document["labels"]
+    if not isinstance(labels, list) or not all(type(label) is kind for label in labels):
+        raise ModelFormatError(f"the class labels must be a list of {kind.__name__}")
+    return np.array(labels, {str: str, int: np.int64, bool: np.bool_, float: np.float64}[kind])

@@ -1,0 +1,570 @@
+"""The model file: one safetensors file that holds numbers and JSON, never code.
+
+The tensors, all float64 and without padding:
+
+==========================================  ==========================================================================
+``layers.{l}.weight``, ``layers.{l}.bias``  W[l] (n_{l-1}, n_l) and b[l] (n_l,), l = 1..L; no bias in a network without
+``optimizer.{s}.layers.{l}.weight``, bias   slot s = 0, 1, ... of the optimizer (velocity, moments), each like its layer
+``init.layers.{l}.weight``, bias            the arrays given as ``init=``, where arrays were given
+``history.{name}``                          (n,) columns of the last training's history
+==========================================  ==========================================================================
+
+The file's metadata has one entry, ``backprop``: a JSON document with the format's name and version, the library's
+version, the kind of object, the network, its random generator, the optimizer, the history, the properties of the kind
+(class labels, scaler, names of columns) and ``sha256``. The last is the hash of the canonical JSON (sorted keys, no
+spaces, ASCII) of all the rest, followed, for every tensor in the order of names, by a line feed, the canonical JSON of
+[name, "F64", shape], a line feed, and the little-endian values. Numbers in JSON are written so that they read back to
+the same bits.
+
+A reader refuses what it does not know: an unknown key, tensor or name is an error, and a change of the format that
+older readers would get wrong raises VERSION.
+"""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import stat
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop import _memory, initializers, optimizers
+from backprop.errors import ModelFormatError, ModelVersionError
+from backprop.network import Network
+from backprop.training import History, TrainingState
+
+FORMAT = "backprop"
+VERSION = 1
+MAX_HEADER = 100_000_000            # bytes: the limit of every safetensors reader
+GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+
+# One above the largest value of each number; beyond `pos` and `buffer_pos` NumPy would read foreign memory.
+_GENERATOR_LIMITS = {
+    "state": 2**128, "inc": 2**128, "pos": 625, "buffer_pos": 5, "has_uint32": 2, "uinteger": 2**32,
+}
+_COLUMN = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+
+
+def save(path, model):
+    """Write a network or a `Model` to one file, atomically.
+
+    The file appears whole or not at all: it is written beside `path` under another name, flushed to the disk, and
+    renamed.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Any name; ``.safetensors`` is the custom. A file that is there is replaced and keeps its permissions; through a
+        symbolic link the file behind it is replaced.
+    model : Network or Model
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not finite, if the generator is not one of NumPy's own, or if `path` is a device or a pipe.
+    OSError
+        As it comes; what was at `path` is unchanged then, and no temporary file is left.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import backprop as bp
+    >>> net = bp.Network([2, 3, 1], seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     net.save(path)
+    ...     again = bp.load(path)
+    >>> bool((again.parameters == net.parameters).all())
+    True
+    """
+    kind, network, properties = model._file_parts()
+    write_atomically(path, encode(kind, network, properties))
+
+
+def load(path):
+    """Read back what was saved: parameters, optimizer state, generator, epoch count, last history.
+
+    Training goes on as if it had never been interrupted, to the last bit.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    Network or Model
+        What was saved.
+
+    Raises
+    ------
+    ModelFormatError
+        If the file is not a whole and undamaged model file.
+    ModelVersionError
+        If a newer format wrote it.
+    OSError
+        As it comes: FileNotFoundError and so on.
+    """
+    path = os.fspath(path)
+    try:
+        return _decode(_read(path))
+    except ModelFormatError as error:
+        raise type(error)(f"{os.fsdecode(path)}: {error}") from None
+
+
+def checksum(path):
+    """The SHA-256 of the model file at `path`, 64 hexadecimal digits, after comparing it with the content."""
+    path = os.fspath(path)
+    try:
+        return _read(path).sha256
+    except ModelFormatError as error:
+        raise type(error)(f"{os.fsdecode(path)}: {error}") from None
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------
+
+
+def write_atomically(path, data):
+    """Put the bytes `data` at `path`; afterwards, or after any failure, it holds the new or the old file, whole."""
+    path = os.path.realpath(path)
+    mode = _mode_of(path)
+    folder = os.path.dirname(path)
+    temporary = os.path.join(os.fsencode(folder), b".backprop-" + os.urandom(8).hex().encode() + b".tmp")
+    try:
+        # 0o666 less the umask, which the system subtracts; O_EXCL follows no link that somebody put there
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with open(descriptor, "wb") as stream:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
+            stream.write(data)
+            stream.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        try:
+            os.unlink(temporary)
+        except FileNotFoundError:
+            pass
+        raise
+    _sync_folder(folder)
+
+
+def _mode_of(path):
+    """Permissions of the file that is to be replaced; None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fsdecode(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"path must be a regular file, and {os.fsdecode(path)} is a device, a pipe or a socket")
+    return stat.S_IMODE(found.st_mode)
+
+
+def _sync_folder(folder):
+    """Make the new name last; a folder that may be written but not read cannot be opened for that."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def encode(kind, network, properties):
+    """The bytes of a model file; `properties` is what the kind keeps besides the network, a dict that JSON can hold."""
+    from safetensors.numpy import save as to_bytes       # loaded only when a model is saved
+
+    from backprop import __version__
+
+    if not np.isfinite(network.parameters).all():
+        raise ValueError("the network's parameters are not finite; such a model is not saved")
+    tensors = {}
+    document = {
+        "format": FORMAT, "version": VERSION, "library": __version__, "kind": kind, "properties": properties,
+        "network": _network_document(network, tensors),
+        "generator": _generator_document(network._generator),
+        "optimizer": _optimizer_document(network, tensors),
+        "history": _history_document(network.history, tensors),
+    }
+    document["sha256"] = _digest(document, {name: (array.shape, array) for name, array in tensors.items()})
+    text = _canonical(document)
+    if len(text) > MAX_HEADER // 2:                      # every quote is escaped once more in the header
+        raise ValueError(f"the model's names, labels and other properties take {len(text)} bytes, "
+                         "too many for a model file")
+    return to_bytes(tensors, {FORMAT: text})
+
+
+def _canonical(value):
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _digest(document, tensors):
+    """SHA-256 over the document without its hash and over all tensors, {name: (shape, values)}."""
+    digest = hashlib.sha256(_canonical({key: value for key, value in document.items() if key != "sha256"}).encode())
+    for name in sorted(tensors):
+        shape, values = tensors[name]
+        digest.update(f"\n{_canonical([name, 'F64', list(shape)])}\n".encode())
+        digest.update(np.ascontiguousarray(values, "<f8").data.cast("B") if values.size else b"")
+    return digest.hexdigest()
+
+
+def _layers(weights, biases, prefix=""):
+    """Names of a network's arrays in the file, {name: array}; no entry where a bias is None."""
+    named = {}
+    for l, (W, b) in enumerate(zip(weights, biases), start=1):
+        named[f"{prefix}layers.{l}.weight"] = np.ascontiguousarray(W)
+        if b is not None:
+            named[f"{prefix}layers.{l}.bias"] = np.ascontiguousarray(b)
+    return named
+
+
+def _network_document(network, tensors):
+    tensors.update(_layers(network.weights, network.biases))
+    init = network._init
+    if not isinstance(init, str):
+        weights, biases = init
+        tensors.update(_layers(weights, biases if network.bias else [None] * len(weights), "init."))
+        init = "arrays"
+    return {"sizes": network.sizes, "activations": network.activations, "loss": network.loss, "bias": network.bias,
+            "init": init, "seed": None if network._seed is None else int(network._seed),
+            "epochs_trained": network.epochs_trained}
+
+
+def _generator_document(generator):
+    state = generator.bit_generator.state
+    name = state.get("bit_generator") if isinstance(state, dict) else type(generator.bit_generator).__name__
+    if name not in GENERATORS:
+        raise ValueError(f"the network's random generator is {name}, which a model file cannot hold; "
+                         f"expected one of {', '.join(GENERATORS)}")
+    return {"name": name, "state": {key: _plain(value) for key, value in state.items() if key != "bit_generator"}}
+
+
+def _plain(value):
+    """A generator's state in JSON's kinds: dicts, whole numbers and lists of them."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [int(each) for each in value] if isinstance(value, np.ndarray) else int(value)
+
+
+def _optimizer_document(network, tensors):
+    state = network._training_state
+    if state is None:
+        return None
+    for s, slot in enumerate(state.slots):
+        tensors.update(_layers(*network._split(slot), f"optimizer.{s}."))
+    return {"name": state.optimizer.name, "hyper": state.optimizer.hyper, "numbers": state.numbers.tolist()}
+
+
+def _history_document(history, tensors):
+    """Columns as tensors (None as NaN), their lengths, and which of them hold whole numbers.
+
+    Each has its own length: an interrupt may have come between two columns.
+    """
+    if history is None:
+        return None
+    columns = {name: values for name, values in history.to_dict().items() if isinstance(values, list)}
+    for name, values in columns.items():
+        tensors[f"history.{name}"] = np.array([math.nan if value is None else value for value in values], np.float64)
+    whole = [name for name, values in columns.items() if values and all(isinstance(value, int) for value in values)]
+    return {"columns": {name: len(values) for name, values in columns.items()}, "integers": sorted(whole),
+            "stop_reason": history.stop_reason}
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _File:
+    """A file as read: its document and the tensors that nobody has taken yet, {name: (shape, flat values)}."""
+
+    document: dict
+    tensors: dict
+    sha256: str
+
+    def take(self, name, shape, finite=True):
+        """The tensor `name`, which must be there with this shape."""
+        if name not in self.tensors:
+            raise ModelFormatError(f"the tensor {name} is missing")
+        found, values = self.tensors.pop(name)
+        if found != list(shape):
+            raise ModelFormatError(f"the tensor {name} has shape {found}, expected {list(shape)}")
+        if finite and not np.isfinite(values).all():
+            raise ModelFormatError(f"the tensor {name} holds NaN or infinity")
+        return values.reshape(shape)
+
+    def take_layers(self, sizes, bias, prefix="", finite=True):
+        """Lists (weights, biases) of tensors named and shaped like a network's parameters."""
+        weights, biases = [], []
+        for l, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]), start=1):
+            weights.append(self.take(f"{prefix}layers.{l}.weight", (n_in, n_out), finite))
+            biases.append(self.take(f"{prefix}layers.{l}.bias", (n_out,), finite) if bias else None)
+        return weights, biases
+
+
+def _read(path):
+    """The `_File` at `path`, its hash compared; nothing is allocated that the file's own size does not cover."""
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):       # a pipe would block in open
+        raise ModelFormatError("not a regular file")
+    with open(path, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        entries, text, data_size = _read_header(stream, size)
+        document = _document(text)
+        tensors = {name: (shape, _values(stream, shape)) for name, shape in _tiling(entries, data_size)}
+        if stream.read(1):
+            raise ModelFormatError("the file grew while it was read")
+    digest = _digest(document, tensors)
+    if document.get("sha256") != digest:
+        raise ModelFormatError(f"the file is damaged: its content has the SHA-256 {digest}, "
+                               f"and the file says {document.get('sha256')}")
+    return _File(document, tensors, digest)
+
+
+def _read_header(stream, size):
+    """(tensor entries, the JSON document's text, bytes of tensor data)."""
+    prefix = stream.read(8)
+    if len(prefix) < 8:
+        raise ModelFormatError(f"not a model file: it has {size} bytes")
+    length = int.from_bytes(prefix, "little")
+    if length > MAX_HEADER or length > size - 8:
+        raise ModelFormatError(f"not a whole model file: it promises a header of {length} bytes, "
+                               f"and has {size} bytes in all")
+    raw = stream.read(length)
+    if not raw.startswith(b"{"):
+        raise ModelFormatError("not a model file: no safetensors header")
+    entries = _object(_parse(raw, "header"), "header")
+    metadata = entries.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(FORMAT), str):
+        raise ModelFormatError("a safetensors file, but not one that backprop wrote: "
+                               "it lacks the metadata entry 'backprop'")
+    if len(metadata) > 1:
+        raise ModelFormatError("the metadata has more entries than 'backprop'")
+    return entries, metadata[FORMAT], size - 8 - length
+
+
+def _parse(text, what):
+    """JSON, strictly: no key twice, no NaN or Infinity, no foreign exception."""
+    def unique(pairs):
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ModelFormatError(f"the {what} names a key twice")
+        return found
+
+    def refuse(constant):
+        raise ModelFormatError(f"the {what} holds {constant}")
+
+    def finite(number):
+        value = float(number)
+        return value if math.isfinite(value) else refuse(number)
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_float=finite)
+    except ModelFormatError:
+        raise
+    except (ValueError, RecursionError) as error:        # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise ModelFormatError(f"the {what} is not JSON: {error}") from None
+
+
+def _object(value, what, keys=None):
+    """`value` if it is a JSON object with exactly these keys."""
+    if not isinstance(value, dict):
+        raise ModelFormatError(f"the {what} must be a JSON object, got {type(value).__name__}")
+    if keys is not None and set(value) != set(keys):
+        wrong = sorted(set(value) ^ set(keys))[0]
+        raise ModelFormatError(f"the {what} {'has the unknown' if wrong in value else 'lacks the'} key {wrong!r}")
+    return value
+
+
+def _typed(value, kinds, what):
+    """`value` if it is of these kinds (bool is not a number)."""
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
+        raise ModelFormatError(f"the {what} has the wrong kind: {type(value).__name__}")
+    return value
+
+
+def _document(text):
+    document = _object(_parse(text, "document"), "document")
+    if document.get("format") != FORMAT:
+        raise ModelFormatError(f"the document's format is {document.get('format')!r}, expected {FORMAT!r}")
+    version = _typed(document.get("version"), int, "format version")
+    if version > VERSION:
+        raise ModelVersionError(f"the file has format version {version}, and this backprop reads versions up to "
+                                f"{VERSION}: it takes a newer backprop to load it")
+    if version < 1:
+        raise ModelFormatError(f"the format version is {version}, expected at least 1")
+    return _object(document, "document", ("format", "version", "library", "kind", "properties", "network", "generator",
+                                          "optimizer", "history", "sha256"))
+
+
+def _tiling(entries, data_size):
+    """[(name, shape)] in the order of the data, which they must cover without gap or overlap."""
+    found = []
+    for name, entry in entries.items():
+        what = f"header's entry of {name!r}"
+        entry = _object(entry, what, ("dtype", "shape", "data_offsets"))
+        if entry["dtype"] != "F64":
+            raise ModelFormatError(f"the tensor {name} has dtype {entry['dtype']!r}, expected 'F64'")
+        for key in ("shape", "data_offsets"):
+            for number in _typed(entry[key], list, what):
+                if _typed(number, int, what) < 0:
+                    raise ModelFormatError(f"the {what} holds a negative number")
+        if len(entry["data_offsets"]) != 2 or len(entry["shape"]) > 2:
+            raise ModelFormatError(f"the {what} has {len(entry['shape'])} dimensions and "
+                                   f"{len(entry['data_offsets'])} offsets, expected at most 2 and exactly 2")
+        found.append((*entry["data_offsets"], name, entry["shape"]))
+    end = 0
+    for start, stop, name, shape in sorted(found):
+        if start != end or stop - start != 8 * math.prod(shape):
+            raise ModelFormatError(f"the tensor {name} with shape {shape} does not fit its place, "
+                                   f"bytes {start} to {stop}")
+        end = stop
+    if end != data_size:
+        raise ModelFormatError(f"the tensors take {end} bytes, and the file has {data_size} bytes of them")
+    return [(name, shape) for _, _, name, shape in sorted(found)]
+
+
+def _values(stream, shape):
+    flat = np.empty(math.prod(shape), "<f8")
+    if flat.size and stream.readinto(flat.data.cast("B")) != flat.nbytes:
+        raise ModelFormatError("the file shrank while it was read")
+    return flat.astype(np.float64, copy=False)
+
+
+def _decode(file):
+    """The saved object. Whatever a constructor refuses is a wrong file here."""
+    document = file.document
+    kind = _typed(document["kind"], str, "kind")
+    try:
+        network = _network(file)
+        _restore_optimizer(file, network)
+        network.history = _history(file)
+        if file.tensors:
+            raise ModelFormatError(f"the tensor {min(file.tensors)} belongs to nothing in the file")
+        return _of_kind(kind, network, _object(document["properties"], "properties"))
+    except ModelFormatError:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ModelFormatError(f"the file describes no possible model: {error}") from None
+
+
+def _of_kind(kind, network, properties):
+    """The object of a kind; a new kind is one more branch here and a `_file_parts` on its class."""
+    if kind == "network":
+        _object(properties, "properties of a network", ())
+        return network
+    if kind == "model":
+        from backprop.model import Model
+
+        return Model._from_file(network, properties)
+    raise ModelFormatError(f"the kind of object is {kind!r}, expected network or model")
+
+
+def _network(file):
+    fields = _object(file.document["network"], "network", ("sizes", "activations", "loss", "bias", "init", "seed",
+                                                           "epochs_trained"))
+    sizes = [_typed(n, int, "network's sizes") for n in _typed(fields["sizes"], list, "network's sizes")]
+    names = [_typed(name, str, "network's activations") for name in _typed(fields["activations"], list, "activations")]
+    bias = _typed(fields["bias"], bool, "network's bias")
+    if min(sizes, default=0) < 1 or len(sizes) < 2 or len(names) != len(sizes) - 1:
+        raise ModelFormatError(f"the network has sizes {sizes} and {len(names)} activations")
+    weights, biases = file.take_layers(sizes, bias)      # first: now the file covers what the constructor allocates
+    network = Network(sizes, hidden=names[:-1], output=names[-1], loss=_typed(fields["loss"], str, "network's loss"),
+                      bias=bias, init="zeros", seed=0)
+    for view, values in zip(network._weights + network._biases, weights + biases):
+        if view is not None:
+            view[...] = values
+    network._init = _init(file, _typed(fields["init"], str, "network's init"), sizes, bias)
+    network._seed = None if fields["seed"] is None else _non_negative(fields["seed"], "network's seed")
+    network._generator = _generator(file.document["generator"])
+    network.epochs_trained = _non_negative(fields["epochs_trained"], "network's epochs_trained")
+    return network
+
+
+def _non_negative(value, what):
+    if _typed(value, int, what) < 0:
+        raise ModelFormatError(f"the {what} is negative: {value}")
+    return value
+
+
+def _init(file, name, sizes, bias):
+    if name != "arrays":
+        return initializers.check(name, sizes, bias)
+    return initializers.check(file.take_layers(sizes, bias, "init."), sizes, bias)
+
+
+def _generator(document):
+    document = _object(document, "generator", ("name", "state"))
+    name = _typed(document["name"], str, "generator's name")
+    if name not in GENERATORS:
+        raise ModelFormatError(f"the generator is {name!r}, expected one of {', '.join(GENERATORS)}")
+    bit_generator = getattr(np.random, name)(0)
+    template = {key: value for key, value in bit_generator.state.items() if key != "bit_generator"}
+    bit_generator.state = {"bit_generator": name, **_like(template, document["state"], "state")}
+    return np.random.Generator(bit_generator)
+
+
+def _like(template, value, key):
+    """`value` in the form of `template`, the state of a generator of the same name, with every number in its bounds."""
+    what = f"generator's {key}"
+    if isinstance(template, dict):
+        value = _object(value, what, template)
+        return {name: _like(template[name], value[name], name) for name in template}
+    if isinstance(template, np.ndarray):
+        limit = np.iinfo(template.dtype).max + 1
+        if len(_typed(value, list, what)) != template.size:
+            raise ModelFormatError(f"the {what} has {len(value)} numbers, expected {template.size}")
+        return np.array([_below(each, limit, what) for each in value], template.dtype)
+    return _below(value, _GENERATOR_LIMITS[key], what)
+
+
+def _below(value, limit, what):
+    if not 0 <= _typed(value, int, what) < limit:
+        raise ModelFormatError(f"the {what} is out of range")
+    return value
+
+
+def _restore_optimizer(file, network):
+    document = file.document["optimizer"]
+    if document is None:
+        return
+    document = _object(document, "optimizer", ("name", "hyper", "numbers"))
+    name = _typed(document["name"], str, "optimizer's name")
+    default = optimizers.Optimizer(name)
+    hyper = _object(document["hyper"], f"hyper-parameters of {name}", default.hyper)
+    optimizer = optimizers.Optimizer(name, **{key: _typed(hyper[key], (int, float), key) for key in default.hyper})
+    numbers = [float(_typed(each, (int, float), "optimizer's numbers"))
+               for each in _typed(document["numbers"], list, "optimizer's numbers")]
+    if len(numbers) != len(optimizer.numbers()):
+        raise ModelFormatError(f"the optimizer {name} has {len(numbers)} numbers, expected {len(optimizer.numbers())}")
+    slots = _memory.zeros(optimizer.n_slots, network._parameters.size)
+    for s, slot in enumerate(slots):
+        saved = file.take_layers(network.sizes, network.bias, f"optimizer.{s}.", finite=False)
+        for views, arrays in zip(network._split(slot), saved):
+            for view, values in zip(views, arrays):
+                if view is not None:
+                    view[...] = values
+    network._training_state = TrainingState(optimizer, np.array(numbers), slots)
+
+
+def _history(file):
+    document = file.document["history"]
+    if document is None:
+        return None
+    document = _object(document, "history", ("columns", "integers", "stop_reason"))
+    whole = _typed(document["integers"], list, "history's integers")
+    history = History()
+    for name, length in _object(document["columns"], "history's columns").items():
+        if not _COLUMN.fullmatch(name):
+            raise ModelFormatError(f"the history's column {name!r} has no possible name")
+        if not isinstance(getattr(history, name, []), list):
+            raise ModelFormatError(f"the history's column {name!r} is the name of something else")
+        length = _non_negative(length, "history's columns")
+        values = file.take(f"history.{name}", (length,), finite=name in whole).tolist()
+        setattr(history, name, [int(value) for value in values] if name in whole else values)
+    history.stop_reason = _typed(document["stop_reason"], (str, type(None)), "stop_reason")
+    return history
