@@ -154,8 +154,9 @@ def test_classes_of_bools_and_a_regression_come_back(path):
 @pytest.mark.parametrize("wrong, message", [
     ({"classes": ["a"]}, "classes must be 2 different labels"),
     ({"classes": ["a", "a"]}, "classes must be 2 different labels"),
-    ({"scaler": Standardizer().fit([[1.0]])}, "scaler is for 1 columns, expected 3"),
-    ({"target_scaler": Standardizer().fit([[1.0]])}, "target_scaler is for 1 columns, expected 2"),
+    ({"scaler": Standardizer().fit([[1.0]])}, r"scaler must be a Standardizer fitted to 3 columns, got Standardizer\(1"),
+    ({"scaler": Standardizer()}, "scaler must be a Standardizer fitted to 3 columns"),
+    ({"target_scaler": Standardizer().fit([[1.0]])}, "target_scaler must be a Standardizer fitted to 2 columns"),
     ({"feature_names": ["a"]}, "feature_names has 1 names, expected 3"),
 ])
 def test_a_model_refuses_what_does_not_fit(wrong, message):
@@ -465,7 +466,7 @@ def test_a_generator_with_too_few_numbers_is_refused(path):
     ("classes", {"kind": "str", "labels": ["a", 1, "c"]}, "list of str"),
     ("classes", {"kind": "object", "labels": [1, 2, 3]}, "must have a kind"),
     ("classes", {"kind": "int", "labels": [1, 2, 2**63]}, "no possible model"),
-    ("scaler", {"mean": [0.0], "scale": [1.0]}, "scaler is for 1 columns"),
+    ("scaler", {"mean": [0.0], "scale": [1.0]}, "scaler must be a Standardizer fitted to 5"),
     ("scaler", {"mean": [0.0] * 5, "scale": [0.0] * 5}, "greater than 0"),
     ("scaler", [1], "Standardizer is a dict"),
     ("feature_names", ["a"], "feature_names has 1 names"),
@@ -552,14 +553,14 @@ def test_errors_of_the_system_pass_through(tmp_path):
 # ---- saving is atomic ------------------------------------------------------------------------------------------
 
 
-def failing(monkeypatch, name, at):
-    """Let the `at`-th call of os.`name` fail as on a full disk."""
+def failing(monkeypatch, name, at, error=errno.ENOSPC):
+    """Let the `at`-th call of os.`name` fail, as on a full disk unless told otherwise."""
     real, calls = getattr(os, name), []
 
     def fail(*args, **kwargs):
         calls.append(args)
         if len(calls) == at:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(error, os.strerror(error))
         return real(*args, **kwargs)
 
     monkeypatch.setattr(os, name, fail)
@@ -586,6 +587,13 @@ def test_a_folder_that_cannot_be_synced_holds_the_new_file(path, monkeypatch):
         network.save(path)
     assert state_of(bp.load(path)) == state_of(network)
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_folder_that_cannot_be_read_is_written(path, monkeypatch):
+    failing(monkeypatch, "open", 2, errno.EACCES)
+    network = trained("adam")
+    network.save(path)
+    assert state_of(bp.load(path)) == state_of(network)
 
 
 def test_an_interrupt_while_saving_leaves_the_old_file(path, monkeypatch):

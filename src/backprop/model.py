@@ -52,7 +52,7 @@ class Model:
     def __post_init__(self):
         n_inputs, n_outputs = self.network.sizes[0], self.network.sizes[-1]
         if self.classes is not None:
-            self.classes = _check.labels(self.classes, "classes", rows=None)
+            self.classes = _check.labels(self.classes, "classes")
             if self.classes.dtype.kind not in _KINDS:
                 raise TypeError(f"classes must be strings, integers, bools or floats, got dtype {self.classes.dtype}")
             if len(self.classes) != n_outputs or len(np.unique(self.classes)) != n_outputs:
@@ -60,8 +60,8 @@ class Model:
                                  f"got {len(self.classes)}")
         for name, width in (("scaler", n_inputs), ("target_scaler", n_outputs)):
             scaler = getattr(self, name)
-            if scaler is not None and scaler.n_features_in_ != width:
-                raise ValueError(f"{name} is for {scaler.n_features_in_} columns, expected {width}")
+            if scaler is not None and getattr(scaler, "n_features_in_", None) != width:
+                raise ValueError(f"{name} must be a Standardizer fitted to {width} columns, got {scaler!r}")
         if self.feature_names is not None and len(self.feature_names) != n_inputs:
             raise ValueError(f"feature_names has {len(self.feature_names)} names, expected {n_inputs}")
 
