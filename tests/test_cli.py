@@ -126,8 +126,8 @@ def test_training_is_the_library_s_own(capsys, model, houses):
 
 
 def test_inputs_and_targets_as_they_are(capsys, model, houses):
-    ok(capsys, "train", houses, "--target", "price", "--hidden", "none", "--no-standardize", "--test-size", 0, "--epochs", 2,
-       "--out", model)
+    ok(capsys, "train", houses, "--target", "price", "--hidden", "none", "--no-standardize", "--test-size", 0,
+       "--epochs", 2, "--out", model)
     network = bp.Network([2, 1], seed=0)
     network.train(*data.load(houses, "price"), epochs=2, batch_size=32, optimizer="adam")
     saved = bp.load(model)
