@@ -15,79 +15,84 @@
 #define BP_UPDATE_FORWARD(V)                                                                                       \
     static void bp_update_forward_##V(ptrdiff_t n_in, double *W, ptrdiff_t ld, const double *z_prev,               \
                                       const double *ds, const double *z_new, const double *S, double *a) {         \
-        vd acc[V], d[V];                                                                                           \
-        BP_UNROLL for (int v = 0; v < V; v++) { acc[v] = v_load(S + v * VL); d[v] = v_load(ds + v * VL); }         \
+        vh acc[V], d[V];                                                                                           \
+        BP_UNROLL for (int v = 0; v < V; v++) { acc[v] = h_load(S + v * HL); d[v] = h_load(ds + v * HL); }         \
         for (ptrdiff_t j = 0; j < n_in; j++, W += ld) {                                                            \
-            const vd p = v_set(z_prev[j]), x = v_set(z_new[j]);                                                    \
+            const vh p = h_set(z_prev[j]), x = h_set(z_new[j]);                                                    \
             BP_UNROLL for (int v = 0; v < V; v++) {                                                                \
-                const vd w = v_fma(p, d[v], v_load(W + v * VL));                                                   \
-                v_store(W + v * VL, w);                                                                            \
-                acc[v] = v_fma(x, w, acc[v]);                                                                      \
+                const vh w = h_fma(p, d[v], h_load(W + v * HL));                                                   \
+                h_store(W + v * HL, w);                                                                            \
+                acc[v] = h_fma(x, w, acc[v]);                                                                      \
             }                                                                                                      \
         }                                                                                                          \
-        BP_UNROLL for (int v = 0; v < V; v++) v_store(a + v * VL, acc[v]);                                         \
+        BP_UNROLL for (int v = 0; v < V; v++) h_store(a + v * HL, acc[v]);                                         \
     }
 
 /* V vectors of columns of T = W^T, (n_out, ld): out = delta T, then T := T + ds z (the layer's own update, at once). */
 #define BP_BACKWARD_UPDATE(V)                                                                                      \
     static void bp_backward_update_##V(ptrdiff_t n_out, double *T, ptrdiff_t ld, const double *delta,              \
                                        const double *ds, const double *z, double *out) {                           \
-        vd acc[V], zv[V];                                                                                          \
-        BP_UNROLL for (int v = 0; v < V; v++) { acc[v] = (vd){0}; zv[v] = v_load(z + v * VL); }                    \
+        vh acc[V], zv[V];                                                                                          \
+        BP_UNROLL for (int v = 0; v < V; v++) { acc[v] = (vh){0}; zv[v] = h_load(z + v * HL); }                    \
         for (ptrdiff_t k = 0; k < n_out; k++, T += ld) {                                                           \
-            const vd d = v_set(delta[k]), s = v_set(ds[k]);                                                        \
+            const vh d = h_set(delta[k]), s = h_set(ds[k]);                                                        \
             BP_UNROLL for (int v = 0; v < V; v++) {                                                                \
-                const vd w = v_load(T + v * VL);                                                                   \
-                acc[v] = v_fma(d, w, acc[v]);                                                                      \
-                v_store(T + v * VL, v_fma(s, zv[v], w));                                                           \
+                const vh w = h_load(T + v * HL);                                                                   \
+                acc[v] = h_fma(d, w, acc[v]);                                                                      \
+                h_store(T + v * HL, h_fma(s, zv[v], w));                                                           \
             }                                                                                                      \
         }                                                                                                          \
-        BP_UNROLL for (int v = 0; v < V; v++) v_store(out + v * VL, acc[v]);                                       \
+        BP_UNROLL for (int v = 0; v < V; v++) h_store(out + v * HL, acc[v]);                                       \
     }
 
 /* V vectors of columns, over the non-zero inputs only: a = S + sum_k x[k] W[index[k], :]. */
 #define BP_SPARSE_FORWARD(V)                                                                                       \
     static void bp_sparse_forward_##V(ptrdiff_t count, const int32_t *index, const double *x, const double *W,     \
                                       ptrdiff_t ld, const double *S, double *a) {                                  \
-        vd acc[V];                                                                                                 \
-        BP_UNROLL for (int v = 0; v < V; v++) acc[v] = v_load(S + v * VL);                                         \
+        vh acc[V];                                                                                                 \
+        BP_UNROLL for (int v = 0; v < V; v++) acc[v] = h_load(S + v * HL);                                         \
         for (ptrdiff_t k = 0; k < count; k++) {                                                                    \
             const double *row = W + index[k] * ld;                                                                 \
-            const vd xk = v_set(x[k]);                                                                             \
-            BP_UNROLL for (int v = 0; v < V; v++) acc[v] = v_fma(xk, v_load(row + v * VL), acc[v]);                \
+            const vh xk = h_set(x[k]);                                                                             \
+            BP_UNROLL for (int v = 0; v < V; v++) acc[v] = h_fma(xk, h_load(row + v * HL), acc[v]);                \
         }                                                                                                          \
-        BP_UNROLL for (int v = 0; v < V; v++) v_store(a + v * VL, acc[v]);                                         \
+        BP_UNROLL for (int v = 0; v < V; v++) h_store(a + v * HL, acc[v]);                                         \
     }
 
 /* V vectors of columns, over the non-zero inputs only: W[index[k], :] += x[k] ds. */
 #define BP_SPARSE_UPDATE(V)                                                                                        \
     static void bp_sparse_update_##V(ptrdiff_t count, const int32_t *index, const double *x, double *W,            \
                                      ptrdiff_t ld, const double *ds) {                                             \
-        vd d[V];                                                                                                   \
-        BP_UNROLL for (int v = 0; v < V; v++) d[v] = v_load(ds + v * VL);                                          \
+        vh d[V];                                                                                                   \
+        BP_UNROLL for (int v = 0; v < V; v++) d[v] = h_load(ds + v * HL);                                          \
         for (ptrdiff_t k = 0; k < count; k++) {                                                                    \
             double *row = W + index[k] * ld;                                                                       \
-            const vd xk = v_set(x[k]);                                                                             \
-            BP_UNROLL for (int v = 0; v < V; v++) v_store(row + v * VL, v_fma(xk, d[v], v_load(row + v * VL)));    \
+            const vh xk = h_set(x[k]);                                                                             \
+            BP_UNROLL for (int v = 0; v < V; v++) h_store(row + v * HL, h_fma(xk, d[v], h_load(row + v * HL)));    \
         }                                                                                                          \
     }
 
 #define BP_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8)
 BP_EACH(BP_UPDATE_FORWARD) BP_EACH(BP_BACKWARD_UPDATE) BP_EACH(BP_SPARSE_FORWARD) BP_EACH(BP_SPARSE_UPDATE)
 
-/* Widest panel whose accumulators and second operands stay in registers. */
-enum { BP_ONLINE_V = VL == 8 ? 8 : 6 };
+/* Vectors of a panel of columns. Four are the fastest while the weights stay in a near cache; with more registers, eight
+ * when they do not, because each row of a panel is a stream of its own (docs/performance.md). */
+enum { BP_PANEL_V = 4, BP_FAR_PANEL_V = VL == 8 ? 8 : 4, BP_FAR_DOUBLES = 1 << 16 };
+
+static inline ptrdiff_t bp_widest_panel(ptrdiff_t doubles) {
+    return doubles > BP_FAR_DOUBLES ? BP_FAR_PANEL_V : BP_PANEL_V;
+}
 
 /* Vectors of the next panel: as even a split of `left` as the widest panel allows. */
-static inline ptrdiff_t bp_even_panel(ptrdiff_t left) {
-    const ptrdiff_t panels = (left + BP_ONLINE_V - 1) / BP_ONLINE_V;
+static inline ptrdiff_t bp_even_panel(ptrdiff_t left, ptrdiff_t widest) {
+    const ptrdiff_t panels = (left + widest - 1) / widest;
     return (left + panels - 1) / panels;
 }
 
 #define BP_CASE(V, CALL) case V: CALL(V); break;
-#define BP_PANELS(width, CALL)                                                                                     \
-    for (ptrdiff_t n = 0, V; n < (width); n += V * VL) {                                                           \
-        V = bp_even_panel(((width) - n) / VL);                                                                     \
+#define BP_PANELS(width, widest, CALL)                                                                             \
+    for (ptrdiff_t n = 0, V; n < (width); n += V * HL) {                                                           \
+        V = bp_even_panel(((width) - n) / HL, widest);                                                                 \
         switch (V) { BP_CASE(1, CALL) BP_CASE(2, CALL) BP_CASE(3, CALL) BP_CASE(4, CALL)                           \
                      BP_CASE(5, CALL) BP_CASE(6, CALL) BP_CASE(7, CALL) BP_CASE(8, CALL) }                         \
     }
@@ -95,28 +100,28 @@ static inline ptrdiff_t bp_even_panel(ptrdiff_t left) {
 static void bp_update_forward(ptrdiff_t n_in, ptrdiff_t width, double *W, const double *z_prev, const double *ds,
                               const double *z_new, const double *S, double *a) {
 #define BP_CALL(V) bp_update_forward_##V(n_in, W + n, width, z_prev, ds + n, z_new, S + n, a + n)
-    BP_PANELS(width, BP_CALL)
+    BP_PANELS(width, bp_widest_panel(n_in * width), BP_CALL)
 #undef BP_CALL
 }
 
 static void bp_backward_update(ptrdiff_t n_out, ptrdiff_t width, double *T, const double *delta, const double *ds,
                                const double *z, double *out) {
 #define BP_CALL(V) bp_backward_update_##V(n_out, T + n, width, delta, ds, z + n, out + n)
-    BP_PANELS(width, BP_CALL)
+    BP_PANELS(width, bp_widest_panel(n_out * width), BP_CALL)
 #undef BP_CALL
 }
 
 static void bp_sparse_forward(ptrdiff_t count, const int32_t *index, const double *x, ptrdiff_t width, const double *W,
                               const double *S, double *a) {
 #define BP_CALL(V) bp_sparse_forward_##V(count, index, x, W + n, width, S + n, a + n)
-    BP_PANELS(width, BP_CALL)
+    BP_PANELS(width, BP_FAR_PANEL_V, BP_CALL)
 #undef BP_CALL
 }
 
 static void bp_sparse_update(ptrdiff_t count, const int32_t *index, const double *x, ptrdiff_t width, double *W,
                              const double *ds) {
 #define BP_CALL(V) bp_sparse_update_##V(count, index, x, W + n, width, ds + n)
-    BP_PANELS(width, BP_CALL)
+    BP_PANELS(width, BP_FAR_PANEL_V, BP_CALL)
 #undef BP_CALL
 }
 

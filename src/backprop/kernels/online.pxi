@@ -148,6 +148,8 @@ cdef void train_online(const Network *net, const Work *work, const Task *task, c
                 net.layer[l].activation.apply(o.a[l], o.z[l], pad8(net.layer[l].n_out))
             zero_padding(o.z[l], net.layer[l].n_out)         # σ(0) need not be 0, and W[l]ᵀ keeps its padding zero
         # deltas
+        if k + 1 < stop and sparse.starts == NULL:
+            bp_prefetch(task.X + task.order[k + 1] * n_0, n_0)
         memcpy(work.y, task.Y + i * n_L, n_L * sizeof(double))
         loss[0] += w * output_delta(net, o.a[net.L], o.z[net.L], work.y, w, work.terms, o.delta[net.L])
         negate_scaled(o.delta[net.L], eta, o.ds[net.L], pad8(n_L))

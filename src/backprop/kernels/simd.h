@@ -53,6 +53,23 @@ BP_INLINE vd v_fma(vd a, vd b, vd c) {
 #endif
 }
 
+/* Half-width vectors for the passes that store as much as they load: 512-bit stores cost more than two of 256 bits on the
+ * processors measured (docs/performance.md). Everywhere else the same as vd. */
+#if VL == 8
+#define HL 4
+typedef double vh __attribute__((vector_size(32), may_alias));
+typedef double vh_unaligned __attribute__((vector_size(32), aligned(8), may_alias));
+BP_INLINE vh h_fma(vh a, vh b, vh c) { return (vh)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+#else
+#define HL VL
+typedef vd vh;
+typedef vd_unaligned vh_unaligned;
+BP_INLINE vh h_fma(vh a, vh b, vh c) { return v_fma(a, b, c); }
+#endif
+BP_INLINE vh h_load(const double *p) { return (vh)*(const vh_unaligned *)p; }
+BP_INLINE void h_store(double *p, vh v) { *(vh_unaligned *)p = (vh_unaligned)v; }
+BP_INLINE vh h_set(double x) { return x - (vh){0}; }
+
 BP_INLINE double s_fma(double a, double b, double c) {
 #if defined(__FMA__) || defined(__aarch64__)
     return __builtin_fma(a, b, c);
@@ -107,6 +124,11 @@ BP_INLINE vd v_load_first(const double *p, ptrdiff_t n) {
     double lanes[VL] = {0};
     for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
     return v_load(lanes);
+}
+
+/* Ask for n doubles that are wanted soon. */
+BP_INLINE void bp_prefetch(const double *p, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += 8) __builtin_prefetch(p + i, 0, 3);
 }
 
 /* Fixed tree over eight lanes: ((0+4)+(2+6)) + ((1+5)+(3+7)). */
