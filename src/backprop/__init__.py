@@ -3,9 +3,11 @@
 import importlib as _importlib
 import logging as _logging
 
+from backprop import metrics, optimizers, schedules
 from backprop._config import show_config
+from backprop.history import History
 from backprop.network import Network
-from backprop.training import History
+from backprop.stopping import EarlyStopping
 
 __version__ = "0.1.0"
 
