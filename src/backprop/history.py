@@ -152,7 +152,7 @@ class History:
         count : int
         """
         for name in self._names:
-            self[name].extend(columns[name] if name in columns else [None] * count)
+            getattr(self, name).extend(columns[name] if name in columns else [None] * count)
 
     def trim(self):
         """Drop the epoch that an interruption left half written, so that all columns are equally long again."""

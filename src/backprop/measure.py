@@ -29,8 +29,6 @@ class Measured:
     def values(self):
         """{column: value} at the network's present parameters; None for what is not finite."""
         out, held = {}, self.options.validation
-        if not self.anything:
-            return out
         if held is not None:
             out["val_loss"] = _finite(self._loss(held))
         if self.metrics.gradient_norm:

@@ -146,6 +146,7 @@ class _Run:
             arrays = [network._parameters, self.state.slots, self.state.numbers]
             self.best = stopping.Best(options.early_stopping, options.monitor, arrays)
         self.last_epoch = network.epochs_trained + options.epochs
+        self.listeners = self._somebody_listens()
         self.started = time.perf_counter()
         self.rows_per_second = 1e9 / network.n_parameters        # a cautious guess until the first call is measured
         self.bar = _progress_bar(options.epochs) if options.progress else None
@@ -164,19 +165,19 @@ class _Run:
         return starts, index, values
 
     def _somebody_listens(self):
-        """Whether something must be done after every single epoch."""
+        """Whether something must be done between any two epochs."""
         o = self.options
         return (bool(o.callbacks) or o.target_loss is not None or self.best is not None or self.measured.anything
                 or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0)
 
     def epochs(self):
         """All epochs; returns the stop reason."""
-        listeners, done = self._somebody_listens(), 0
+        done = 0
         while done < self.options.epochs:
             if done and (reason := self._budget_spent()):
                 return reason
             self._set_rate()
-            count = 1 if listeners else self._epochs_at_once(self.options.epochs - done)
+            count = 1 if self.listeners else self._epochs_at_once(self.options.epochs - done)
             started = time.perf_counter()
             totals, visited = self._many(count) if count > 1 else self._one()
             reason = self._record(totals, visited, time.perf_counter() - started)
@@ -290,10 +291,13 @@ class _Run:
             "epoch": range(first, first + count), "loss": (totals / visited).tolist(), "penalty": [self._penalty()] * count,
             "learning_rate": [float(self.state.numbers[0])] * count, "seconds": [seconds / count] * count,
             "examples_per_second": [visited * count / max(seconds, 1e-9)] * count}
-        columns.update((name, [value]) for name, value in self.measured.values().items())
+        if self.measured.anything:
+            columns.update((name, [value]) for name, value in self.measured.values().items())
         history.extend(columns, count)
         network.epochs_trained += count
-        return self._tell(count)
+        if self.listeners or self.bar is not None:
+            return self._tell(count)
+        return None
 
     def _penalty(self):
         l1, l2 = self.options.l1, self.options.l2
@@ -310,7 +314,6 @@ class _Run:
         given_up = self.best is not None and self.best.look(values, history.epoch[-1])
         if self.bar is not None:
             self._show(values, count)
-        logger.debug("%s", values)
         stops = [callback(State(history.epoch[-1], self.network, history, values)) for callback in o.callbacks]
         if o.target_loss is not None and history.loss[-1] <= o.target_loss:
             return "target_loss"
