@@ -527,6 +527,38 @@ def test_ctrl_c_is_heard_within_half_a_second(sizes, rows, options):
     assert float(out) - sent < 0.5
 
 
+def test_an_interruption_within_the_books_leaves_whole_epochs(monkeypatch):
+    def half(self, columns, count, whole=bp.History.extend):
+        if len(self) == 2:
+            self.epoch.append(3)
+            self.loss.append(0.0)
+            raise KeyboardInterrupt
+        whole(self, columns, count)
+
+    net = network()
+    monkeypatch.setattr(bp.History, "extend", half)
+    with pytest.raises(KeyboardInterrupt):
+        net.train(X, Y, epochs=9, validation=(XV, YV))
+    assert {len(column) for column in dict(net.history).values()} == {2}
+    assert net.history.epoch == [1, 2] and net.epochs_trained == 2 and net.history.stop_reason == "interrupted"
+
+
+def test_an_interruption_that_hides_whether_the_core_diverged_goes_back(monkeypatch):
+    from backprop import training
+
+    def work(job, n_threads, real=training._work):
+        real(job, n_threads)
+        raise KeyboardInterrupt
+
+    net = bp.Network([4, 3], output="identity", loss="squared_error", seed=0)
+    before = net.parameters
+    monkeypatch.setattr(training, "_work", work)
+    with pytest.raises(KeyboardInterrupt):
+        net.train(X, Y, epochs=9, learning_rate=1e30, optimizer="momentum")
+    np.testing.assert_array_equal(net.parameters, before)
+    assert not net._training_state.slots.any()
+
+
 def test_silent_by_default_and_told_to_a_logger_that_asks(capfd, caplog):
     net = network()
     net.train(X, Y, epochs=2)
