@@ -3,21 +3,22 @@
 import importlib as _importlib
 import logging as _logging
 
-from backprop import metrics, optimizers, schedules
 from backprop._config import show_config
 from backprop.history import History
 from backprop.network import Network
-from backprop.stopping import EarlyStopping
 
 __version__ = "0.1.0"
 
 # Loaded when first touched, so that `import backprop` costs little more than `import numpy`: name -> module.
 _LAZY = {
+    "EarlyStopping": "backprop.stopping",
     "Perceptron": "backprop.perceptron",
     "data": "backprop.data",
     "errors": "backprop.errors",
     "gradient_descent": "backprop.descent",
+    "metrics": "backprop.metrics",
     "optimizers": "backprop.optimizers",
+    "schedules": "backprop.schedules",
 }
 __all__ = ["History", "Network", "show_config", *_LAZY]
 
