@@ -51,7 +51,11 @@ class Measured:
         """The mean loss: the bits of `Network.evaluate`."""
         each = np.empty(len(examples))
         for part in self._slices(len(examples)):
-            core.evaluate(self.network._plan, examples.X[part], examples.Y[part], each[part], self.memory, BLOCK)
+            _, own = self.network._own(examples.X[part], examples.Y[part])
+            if own is None:
+                core.evaluate(self.network._plan, examples.X[part], examples.Y[part], each[part], self.memory, BLOCK)
+            else:
+                each[part] = own
         weight = examples.weight
         return each.mean() if weight is None else (weight @ each) / weight.sum()
 
@@ -69,8 +73,8 @@ class Measured:
         scale = np.full(n, 1.0 / n) if train.weight is None else train.weight / n
         gradient, each = _memory.zeros(network._parameters.size), np.empty(n)
         for part in self._slices(n):
-            core.gradients(network._plan, train.X[part], train.Y[part], scale[part], gradient, None, each[part], self.memory,
-                           BLOCK)
+            Y, _ = network._own(train.X[part], train.Y[part])
+            core.gradients(network._plan, train.X[part], Y, scale[part], gradient, None, each[part], self.memory, BLOCK)
         for W, dW in zip(network._weights, network._split(gradient)[0]):
             dW += options.l2 * W + options.l1 * np.sign(W)
         return np.sqrt(np.square(gradient).sum())

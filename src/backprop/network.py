@@ -27,8 +27,10 @@ class Network:
         Activation of the hidden layers: one name, or one per hidden layer.
     output : str, optional
         Activation of the output layer; by default the loss's natural one (identity, softmax, exp).
-    loss : str, default "squared_error"
-        The loss C(y, y') of one example. "squared_error" is the lecture's Σ (y - y')², without ½.
+    loss : str or callable, default "squared_error"
+        The loss C(y, y') of one example. "squared_error" is the lecture's Σ (y - y')², without ½. A function of your own,
+        f(Y, Y_predicted) -> (losses, derivatives), takes (B, n_L) targets and outputs of a batch and returns C of each
+        example, (B,), and ∂C/∂y', (B, n_L); it is called for every batch, which is slower.
     bias : bool, default True
         Whether layers have biases b[l].
     init : str or (weights, biases), default "auto"
@@ -74,7 +76,8 @@ class Network:
             output = activations.output(output)
         self._loss_number, output = losses.resolve(loss, output, self._sizes[-1])
         self._activations = [*activations.hidden(hidden, len(self._sizes) - 2), output]
-        self._loss = loss
+        self._own_loss = losses.OwnLoss(loss) if callable(loss) else None
+        self._loss = loss if self._own_loss is None else self._own_loss.name
         self._init = initializers.check(init, self._sizes, self._bias)
         generator = _check.generator(seed)
         self._seed = seed if isinstance(seed, (int, np.integer)) else None
@@ -123,7 +126,7 @@ class Network:
 
     @property
     def loss(self):
-        return self._loss
+        return self._loss if self._own_loss is None else self._own_loss.function
 
     @property
     def bias(self):
@@ -310,6 +313,16 @@ class Network:
             sample_weight = _check.weights(sample_weight, "sample_weight", rows=X.shape[0])
         return X, Y, sample_weight
 
+    def _own(self, X, Y):
+        """(targets for the core, losses or None): with a user's loss its derivatives, which the core takes for targets, and
+        its values; else Y itself."""
+        if self._own_loss is None:
+            return Y, None
+        P = np.empty(Y.shape)
+        self._feed(X, [None] * (len(self._sizes) - 1) + [P])
+        each, derivative = self._own_loss(Y, P)
+        return derivative, each
+
     def evaluate(self, X, Y, sample_weight=None):
         """Mean loss at the present parameters, penalties excluded.
 
@@ -325,9 +338,11 @@ class Network:
         float
         """
         X, Y, weight = self._examples(X, Y, sample_weight)
-        each = np.empty(X.shape[0])
-        block = min(BLOCK, X.shape[0])
-        core.evaluate(self._plan, X, Y, each, _memory.zeros(core.work_size(self._plan, block)), block)
+        _, each = self._own(X, Y)
+        if each is None:
+            each = np.empty(X.shape[0])
+            block = min(BLOCK, X.shape[0])
+            core.evaluate(self._plan, X, Y, each, _memory.zeros(core.work_size(self._plan, block)), block)
         return float(each.mean() if weight is None else (weight @ each) / weight.sum())
 
     # ---- gradients -----------------------------------------------------------------------------------------------
@@ -362,11 +377,12 @@ class Network:
         return float(each.mean() if weight is None else (weight @ each) / weight.sum()), gradient
 
     def _backpropagate(self, X, Y, scale, gradient, inputs):
+        Y, own = self._own(X, Y)
         each = np.empty(X.shape[0])
         block = min(BLOCK, X.shape[0])
         core.gradients(self._plan, X, Y, scale, gradient, inputs, each,
                        _memory.zeros(core.work_size(self._plan, block)), block)
-        return each
+        return each if own is None else own
 
     def check_gradients(self, X, Y, step=None, max_parameters=1000):
         """Backpropagation's gradient against central differences (C(w + h) - C(w - h)) / 2h of `evaluate`.
@@ -427,7 +443,9 @@ class Network:
         eta = None if learning_rate is None else _check.real(learning_rate, "learning_rate", above=0.0)
         a, z, deltas = ([None, *[np.empty(n) for n in self._sizes[1:]]] for _ in range(3))
         memory = _memory.zeros(core.work_size(self._plan, 1))
-        loss = core.example(self._plan, x.reshape(1, -1), y.reshape(1, -1), a, z, deltas, memory)
+        Y, own = self._own(x.reshape(1, -1), y.reshape(1, -1))
+        loss = core.example(self._plan, x.reshape(1, -1), Y, a, z, deltas, memory)
+        loss = loss if own is None else float(own[0])
         z[0] = x.copy()
         dW, db, uW, ub = ([None] * len(self._sizes) for _ in range(4))
         for l in range(1, len(self._sizes)):
@@ -472,11 +490,13 @@ class Network:
         if not self._lock.acquire(blocking=False):
             raise ConcurrentUseError("learn_one: another thread is training this network")
         try:
-            loss = core.learn_one(self._plan, x, y, learning_rate)
+            loss = NotImplemented if self._own_loss else core.learn_one(self._plan, x, y, learning_rate)
             if loss is NotImplemented:
                 x, y = self._example(x, y)
                 learning_rate = _check.real(learning_rate, "learning_rate", above=0.0, below=1e300)
-                loss = core.learn_one(self._plan, x, y, learning_rate)
+                Y, own = self._own(x.reshape(1, -1), y.reshape(1, -1))
+                loss = core.learn_one(self._plan, x, Y[0], learning_rate)
+                loss = loss if own is None or loss != loss else float(own[0])
         finally:
             self._lock.release()
         if loss != loss:

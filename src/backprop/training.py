@@ -132,7 +132,7 @@ class _Run:
         self.n = len(options.train)
         block = min(options.batch_size, MAX_BLOCK)
         self.task = Task(
-            X=options.train.X, Y=options.train.Y, weight=options.train.weight, batch_size=options.batch_size, block=block,
+            X=options.train.X, Y=options.train.Y if network._own_loss is None else np.zeros(options.train.Y.shape), weight=options.train.weight, batch_size=options.batch_size, block=block,
             optimizer=self.state.optimizer.number, numbers=self.state.numbers, slots=self.state.slots,
             gradient=_memory.zeros(network._parameters.size),
             memory=_memory.zeros(core.work_size(network._plan, block, options.n_threads)),
@@ -167,7 +167,7 @@ class _Run:
     def _somebody_listens(self):
         """Whether something must be done between any two epochs."""
         o = self.options
-        return (bool(o.callbacks) or o.target_loss is not None or self.best is not None or self.measured.anything
+        return (self.network._own_loss is not None or bool(o.callbacks) or o.target_loss is not None or self.best is not None or self.measured.anything
                 or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0)
 
     def epochs(self):
@@ -253,8 +253,11 @@ class _Run:
         totals, start, batch_size = np.zeros(1), 0, self.options.batch_size
         while start < self.n:
             batches = int(min(max(1, self._slice_rows() // batch_size), self._updates_left()))
+            if self.network._own_loss is not None:
+                batches = 1
             stop = min(self.n, start + batches * batch_size)
-            self._call(order[start:stop], stop - start, totals)
+            call = self._call if self.network._own_loss is None else self._call_own
+            call(order[start:stop], stop - start, totals)
             self.updates += -(-(stop - start) // batch_size)
             start = stop
             if start < self.n and self._budget_spent():
@@ -280,6 +283,13 @@ class _Run:
                 "(bp.data.Standardizer)")
         if seconds > 0:
             self.rows_per_second = order.size / seconds
+
+    def _call_own(self, order, rows, totals):
+        """One batch with the user's loss: its derivatives stand in for the core's targets."""
+        train = self.options.train
+        self.task.Y[order], each = self.network._own(train.X[order], train.Y[order])
+        self._call(order, rows, np.zeros(1))
+        totals[0] += each.sum() if train.weight is None else (train.weight[order] * each).sum()
 
     # what follows an epoch
 
