@@ -35,7 +35,7 @@ def without_times(history):
     return {name: column for name, column in history.to_dict().items() if name not in TIMES}
 
 
-# ---- validation --------------------------------------------------------------------------------------------------------
+# ---- validation ------------------------------------------------------------------------------------------------------
 
 def test_validation_losses_are_those_of_evaluate():
     net, seen = network(), []
@@ -71,7 +71,8 @@ def test_the_last_part_is_held_out_in_time():
 def held_out(net, y, fraction, **options):
     """The rows that validation=fraction holds out: a metric sees the row numbers as targets of a second output."""
     rows = []
-    net.train(np.zeros((len(y), 1)), np.column_stack([y, np.arange(len(y))]), epochs=2, learning_rate=1e-9, validation=fraction,
+    net.train(np.zeros((len(y), 1)), np.column_stack([y, np.arange(len(y))]), epochs=2, learning_rate=1e-9,
+              validation=fraction,
               metrics=lambda targets, outputs: rows.append(targets[:, 1].astype(int).tolist()) or 0, **options)
     train, valid = rows[0], rows[1]
     assert rows == [train, valid, train, valid]
@@ -114,9 +115,12 @@ def test_weights_of_classes_and_the_split_work_together():
 
 @pytest.mark.parametrize("validation, error, match", [
     (0.0, ValueError, "validation must be greater than 0"), (1.0, ValueError, "validation must be less than 1"),
-    (0.001, ValueError, "leaves 40 to train on and 0"), (0.999, ValueError, "leaves 0 to train on"), ("last", TypeError, "validation"),
-    (True, TypeError, "validation"), ((XV,), ValueError, "validation must be"), ((XV, YV[1:]), ValueError, "validation Y has 19"),
-    ((XV[:, 1:], YV), ValueError, "validation X has 3 columns"), ((XV, YV, -np.ones(20)), ValueError, "validation weights"),
+    (0.001, ValueError, "leaves 40 to train on and 0"), (0.999, ValueError, "leaves 0 to train on"),
+    ("last", TypeError, "validation"),
+    (True, TypeError, "validation"), ((XV,), ValueError, "validation must be"),
+    ((XV, YV[1:]), ValueError, "validation Y has 19"),
+    ((XV[:, 1:], YV), ValueError, "validation X has 3 columns"),
+    ((XV, YV, -np.ones(20)), ValueError, "validation weights"),
     ((XV, YV / 2), ValueError, "validation Y: log_loss"), ((XV * np.nan, YV), ValueError, "validation X holds NaN"),
 ])
 def test_bad_validation_is_refused_and_changes_nothing(validation, error, match):
@@ -135,12 +139,14 @@ def test_a_part_without_weight_is_refused(part):
         network().train(X, Y, validation=0.25, shuffle=False, sample_weight=weight)
 
 
-# ---- early stopping ----------------------------------------------------------------------------------------------------
+# ---- early stopping --------------------------------------------------------------------------------------------------
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 1000), st.sampled_from(["sgd", "adam"]), st.integers(1, 6), st.floats(0.0, 0.05), st.integers(1, 25),
+@given(st.integers(0, 1000), st.sampled_from(["sgd", "adam"]), st.integers(1, 6), st.floats(0.0, 0.05),
+       st.integers(1, 25),
        st.sampled_from([("val_loss", min), ("val_accuracy", max)]))
-def test_the_best_parameters_come_back_whether_or_not_it_stopped(seed, optimizer, patience, min_delta, epochs, monitored):
+def test_the_best_parameters_come_back_whether_or_not_it_stopped(seed, optimizer, patience, min_delta, epochs,
+                                                                 monitored):
     monitor, best = monitored
     net = network(seed)
     rule = bp.EarlyStopping(patience=patience, min_delta=min_delta, monitor=monitor)
@@ -219,7 +225,8 @@ def test_a_value_that_is_not_defined_is_no_improvement():
     ({"early_stopping": 5}, ValueError, "early_stopping monitors 'val_loss'.*give validation"),
     ({"early_stopping": bp.EarlyStopping(monitor="f1")}, ValueError, "monitors 'f1', which is not measured"),
     ({"early_stopping": bp.EarlyStopping(monitor="metric"), "metrics": lambda Y, P: 0}, ValueError, "say mode='min'"),
-    ({"early_stopping": 0}, ValueError, "early_stopping must be at least 1"), ({"early_stopping": True}, TypeError, "early_stopping"),
+    ({"early_stopping": 0}, ValueError, "early_stopping must be at least 1"),
+    ({"early_stopping": True}, TypeError, "early_stopping"),
     ({"early_stopping": "soon"}, TypeError, "early_stopping"),
 ])
 def test_bad_early_stopping_is_refused(options, error, match):
@@ -228,14 +235,15 @@ def test_bad_early_stopping_is_refused(options, error, match):
 
 
 @pytest.mark.parametrize("options, error", [
-    ({"patience": 0}, ValueError), ({"patience": 1.5}, TypeError), ({"min_delta": -1}, ValueError), ({"mode": "up"}, ValueError),
+    ({"patience": 0}, ValueError), ({"patience": 1.5}, TypeError), ({"min_delta": -1}, ValueError),
+    ({"mode": "up"}, ValueError),
     ({"monitor": 3}, TypeError)])
 def test_bad_early_stopping_objects_are_refused(options, error):
     with pytest.raises(error):
         bp.EarlyStopping(**options)
 
 
-# ---- budgets and reasons -------------------------------------------------------------------------------------------------
+# ---- budgets and reasons ---------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("listener", [None, lambda state: None])
 @pytest.mark.parametrize("max_updates, epochs, visited", [(3, 1, 15), (8, 1, 40), (9, 2, 5), (20, 3, 20), (40, 5, 40)])
@@ -261,7 +269,8 @@ def test_all_epochs_within_the_budget_are_all_epochs():
 def test_max_seconds_stops_in_time_within_an_epoch_if_need_be(sizes, rows):
     net = network(sizes=sizes)
     started = time.perf_counter()
-    history = net.train(np.resize(X, (rows, 4)), np.resize(Y, (rows, 3)), epochs=10**7, learning_rate=1e-3, max_seconds=0.2)
+    history = net.train(np.resize(X, (rows, 4)), np.resize(Y, (rows, 3)), epochs=10**7, learning_rate=1e-3,
+                        max_seconds=0.2)
     assert 0.15 < time.perf_counter() - started < 1.0
     assert history.stop_reason == "max_seconds"
     assert np.isfinite(history.loss).all() and len(history) >= 1
@@ -281,7 +290,7 @@ def test_bad_budgets_are_refused(options, error):
         network().train(X, Y, **options)
 
 
-# ---- callbacks -----------------------------------------------------------------------------------------------------------
+# ---- callbacks -------------------------------------------------------------------------------------------------------
 
 def test_callbacks_see_the_epoch_and_one_of_them_may_stop():
     net, seen = network(), []
@@ -320,7 +329,7 @@ def test_training_within_a_callback_is_refused():
         network().train(X, Y, callbacks=lambda state: state.network.train(X, Y))
 
 
-# ---- history -------------------------------------------------------------------------------------------------------------
+# ---- history ---------------------------------------------------------------------------------------------------------
 
 def test_columns_are_equally_long_and_what_was_not_measured_is_none():
     history = network().train(X, Y, epochs=3, validation=(XV, YV), metrics=["accuracy"])
@@ -372,7 +381,7 @@ def test_the_gradient_norm_is_that_of_the_objective():
     assert history.gradient_norm == pytest.approx([np.sqrt(sum(np.square(part).sum() for part in parts))], rel=1e-12)
 
 
-# ---- weights and penalties -----------------------------------------------------------------------------------------------
+# ---- weights and penalties -------------------------------------------------------------------------------------------
 
 examples = st.lists(st.integers(0, 4), min_size=40, max_size=40).filter(any)
 
@@ -391,7 +400,8 @@ def test_weight_k_is_k_copies_zero_is_removal_and_a_factor_cancels(k, factor, op
     np.testing.assert_allclose(weighted.parameters, scaled.parameters, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("Y_, classes", [(Y, CLASS), (2 * Y - 1, CLASS), (Y[:, :1], CLASS == 0), (2 * Y[:, :1] - 1, CLASS == 0)])
+@pytest.mark.parametrize("Y_, classes", [(Y, CLASS), (2 * Y - 1, CLASS), (Y[:, :1], CLASS == 0),
+                                         (2 * Y[:, :1] - 1, CLASS == 0)])
 def test_class_weights_multiply_sample_weights(Y_, classes):
     loss = {"loss": "squared_error", "output": "tanh", "seed": 0}
     sample_weight, factor = np.arange(1.0, 41.0), np.array([0.5, 2.0, 1.0])
@@ -402,7 +412,7 @@ def test_class_weights_multiply_sample_weights(Y_, classes):
             factor = np.divide(1.0, count, out=np.zeros(3), where=count > 0)
         by_class.train(X, Y_, epochs=2, sample_weight=sample_weight, class_weight=class_weight)
         by_hand.train(X, Y_, epochs=2, sample_weight=sample_weight * factor[classes.astype(int)])
-        np.testing.assert_allclose(by_class.parameters, by_hand.parameters, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(by_class.parameters, by_hand.parameters, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("class_weight, error, match", [
@@ -422,7 +432,7 @@ def test_class_weights_need_classes():
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.0, 0.5), st.floats(0.0, 0.5), st.integers(0, 100))
 def test_loss_and_penalty_are_the_objective_whose_gradient_trains(l1, l2, seed):
-    """At a step of 1e-9 a full-batch epoch reports the objective where it starts, and moves by -η times its gradient."""
+    """A full-batch epoch at a vanishing η reports the objective; at a small one it moves by -η times its gradient."""
     def objective(vector):
         net = network(seed)
         net.set_parameters(vector)
@@ -439,14 +449,15 @@ def test_loss_and_penalty_are_the_objective_whose_gradient_trains(l1, l2, seed):
         assert moved[i] == pytest.approx((objective(w + step) - objective(w - step)) / 2e-6, abs=1e-7)
 
 
-# ---- continuing ----------------------------------------------------------------------------------------------------------
+# ---- continuing ------------------------------------------------------------------------------------------------------
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=4), st.sampled_from(bp.optimizers.NAMES), st.booleans(),
        st.sampled_from([{}, {"validation": 0.25}, {"l2": 0.01}, {"metrics": "f1", "schedule": "reduce_on_plateau"}]))
 def test_any_partition_into_calls_gives_the_same_bits(parts, optimizer, shuffle, options):
     once, often = network(), network()
-    options = {"optimizer": optimizer, "batch_size": "full" if optimizer == "rprop" else 7, "shuffle": shuffle, **options}
+    options = {"optimizer": optimizer, "batch_size": "full" if optimizer == "rprop" else 7, "shuffle": shuffle,
+               **options}
     whole = once.train(X, Y, epochs=sum(parts), **options)
     joined = bp.History(whole.keys()[8:])
     for epochs in parts:
@@ -477,7 +488,7 @@ def test_a_training_state_that_does_not_fit_is_refused():
         TrainingState.from_dict({**values, "numbers": [1.0]}, net._training_state.slots)
 
 
-# ---- Ctrl-C, words and bars ----------------------------------------------------------------------------------------------
+# ---- Ctrl-C, words and bars ------------------------------------------------------------------------------------------
 
 CTRL_C = """
     import json, sys, threading, time
@@ -513,7 +524,8 @@ CTRL_C = """
 ], ids=["many epochs a call", "within an epoch", "batches", "validation"])
 def test_ctrl_c_is_heard_within_half_a_second(sizes, rows, options):
     child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(CTRL_C), json.dumps([sizes, rows, options])],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
     try:
         assert child.stdout.readline() == "ready\n"
         time.sleep(0.3)

@@ -89,7 +89,8 @@ def test_a_users_metric_has_its_own_name_and_direction():
 
     metrics = Metrics([worst, Metric("least", lambda Y, P: 0, "max"), lambda Y, P: 1], np.zeros((2, 1)), False)
     assert metrics.names == ["worst", "least", "metric"]
-    assert [metrics.direction(name) for name in ("worst", "val_least", "f1", "val_mse", "loss", "examples_per_second")] == [
+    names = "worst", "val_least", "f1", "val_mse", "loss", "examples_per_second"
+    assert [metrics.direction(name) for name in names] == [
         None, "max", "max", "min", "min", "max"]
     assert metrics.measure(np.zeros((2, 1)), np.full((2, 1), -3.0), None) == {"worst": 3.0, "least": 0.0, "metric": 1.0}
 
@@ -126,7 +127,8 @@ def test_bad_metrics_are_refused(names, error, match):
 
 
 @pytest.mark.parametrize("arguments, error, match", [
-    (("two words", loss), ValueError, "identifier"), ((3, loss), ValueError, "identifier"), (("a", 3), TypeError, "callable"),
+    (("two words", loss), ValueError, "identifier"), ((3, loss), ValueError, "identifier"),
+    (("a", 3), TypeError, "callable"),
     (("a", loss, "up"), ValueError, "direction"),
 ])
 def test_bad_metric_objects_are_refused(arguments, error, match):

@@ -39,7 +39,7 @@ def trained(optimizer, batch_size=BATCH):
     return net.parameters
 
 
-# torch's documented algorithms (torch.optim, stable documentation), letter by letter: γ = lr, μ, ρ, β, λ as named there.
+# torch's algorithms as documented under torch.optim, letter by letter.
 
 def sgd(lr, mu=0.0, nesterov=False):
     b = None
@@ -104,8 +104,10 @@ RULES = {
     "adagrad": (optimizers.AdaGrad(0.05, eps=1e-6), adagrad(0.05, 1e-6)),
     "rmsprop": (optimizers.RMSprop(0.005, rho=0.9, eps=1e-6), rmsprop(0.005, 0.9, 1e-6)),
     "adam": (optimizers.Adam(0.01, beta_1=0.8, beta_2=0.99, eps=1e-6), adam(0.01, 0.8, 0.99, 1e-6)),
-    "adamw": (optimizers.AdamW(0.01, beta_1=0.8, beta_2=0.99, eps=1e-6, weight_decay=0.1), adam(0.01, 0.8, 0.99, 1e-6, 0.1)),
-    "rprop": (optimizers.Rprop(0.02, shrink=0.4, grow=1.3, step_min=1e-3, step_max=0.3), rprop(0.02, 0.4, 1.3, 1e-3, 0.3)),
+    "adamw": (optimizers.AdamW(0.01, beta_1=0.8, beta_2=0.99, eps=1e-6, weight_decay=0.1),
+              adam(0.01, 0.8, 0.99, 1e-6, 0.1)),
+    "rprop": (optimizers.Rprop(0.02, shrink=0.4, grow=1.3, step_min=1e-3, step_max=0.3),
+              rprop(0.02, 0.4, 1.3, 1e-3, 0.3)),
 }
 
 

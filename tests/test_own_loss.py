@@ -64,7 +64,8 @@ def test_two_calls_are_one_and_copies_and_pickles_keep_it():
 
 
 @pytest.mark.parametrize("function, error, match", [
-    (lambda Y, P: 3.0, TypeError, "two arrays"), (lambda Y, P: (Y, P), ValueError, r"losses of shape \(5,\), got \(5, 2\)"),
+    (lambda Y, P: 3.0, TypeError, "two arrays"),
+    (lambda Y, P: (Y, P), ValueError, r"losses of shape \(5,\), got \(5, 2\)"),
     (lambda Y, P: (Y[:, 0], P[:, 0]), ValueError, r"derivatives of shape \(5, 2\)"),
     (lambda Y, P: (Y[:, 0] * np.nan, P), bp.errors.DivergenceError, "losses that are not finite"),
     (lambda Y, P: (Y[:, 0], P / 0.0), bp.errors.DivergenceError, "derivatives that are not finite"),

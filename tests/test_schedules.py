@@ -38,7 +38,8 @@ def rates(schedule, epochs=8, **options):
     (lambda epoch, rate: rate / 2**epoch, lambda e: 0.08 / 2**e),
 ], ids=str)
 def test_rates_follow_the_formula(schedule, formula):
-    assert rates(schedule, 12, optimizer="sgd", clip_norm=1.0) == pytest.approx([formula(e) for e in range(12)], rel=1e-15)
+    expected = [formula(e) for e in range(12)]
+    assert rates(schedule, 12, optimizer="sgd", clip_norm=1.0) == pytest.approx(expected, rel=1e-15)
 
 
 def test_the_rate_is_the_one_that_trains():
@@ -90,7 +91,8 @@ SCHEDULES = [None, "step", "exponential", schedules.cosine(12), "inverse_scaling
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("optimizer", bp.optimizers.NAMES)
 def test_two_calls_are_one_bit_for_bit(optimizer, shuffle, schedule):
-    options = dict(optimizer=optimizer, batch_size="full" if optimizer == "rprop" else 5, shuffle=shuffle, schedule=schedule)
+    options = dict(optimizer=optimizer, batch_size="full" if optimizer == "rprop" else 5, shuffle=shuffle,
+                   schedule=schedule)
     once, twice = net(), net()
     whole = once.train(X, Y, epochs=12, **options)
     parts = twice.train(X, Y, epochs=5, **options) + twice.train(X, Y, epochs=7, **options)
@@ -100,7 +102,8 @@ def test_two_calls_are_one_bit_for_bit(optimizer, shuffle, schedule):
 
 
 def without_times(history):
-    return {name: column for name, column in history.to_dict().items() if name not in ("seconds", "examples_per_second")}
+    times = "seconds", "examples_per_second"
+    return {name: column for name, column in history.to_dict().items() if name not in times}
 
 
 def test_a_cosine_that_ends_with_the_call_goes_on_after_a_break():
@@ -142,7 +145,8 @@ def test_descriptions_are_plain_data():
     ("linear", ValueError, "unknown schedule 'linear'.*cosine"), (3, TypeError, "schedule must be"),
     (schedules.step, TypeError, "schedule must be"),
     (lambda epoch, rate: float("nan"), ValueError, "schedule: the learning rate of epoch 0 must be finite"),
-    (lambda epoch, rate: -rate, ValueError, "epoch 0 must be at least 0"), (lambda epoch, rate: None, TypeError, "epoch 0"),
+    (lambda epoch, rate: -rate, ValueError, "epoch 0 must be at least 0"),
+    (lambda epoch, rate: None, TypeError, "epoch 0"),
     (schedules.reduce_on_plateau(monitor="val_loss"), ValueError, "reduce_on_plateau monitors 'val_loss'"),
 ])
 def test_bad_schedules_are_refused(schedule, error, match):

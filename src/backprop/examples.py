@@ -42,7 +42,8 @@ def split(network, examples, validation, shuffle, seed):
     """(training examples, validation examples or None, seed of the split or None) for the `validation` of `train`.
 
     A fraction is held out at random (stratified for class targets) by a generator of its own, whose seed comes from the
-    network's generator without moving it on and is kept in the training state, so that the next call holds out the same.
+    network's generator without moving it on and is kept in the training state, so that the next call holds out the
+    same.
     """
     if validation is None:
         return examples, None, seed
@@ -52,7 +53,8 @@ def split(network, examples, validation, shuffle, seed):
     n = len(examples)
     held = int(n * fraction + 0.5)
     if not 0 < held < n:
-        raise ValueError(f"validation={fraction:g} of {n} examples leaves {n - held} to train on and {held} to validate with")
+        raise ValueError(f"validation={fraction:g} of {n} examples leaves {n - held} to train on and {held} to validate "
+                         "with")
     if not shuffle:
         parts = slice(0, n - held), slice(n - held, n)
     else:

@@ -7,8 +7,8 @@ TABLE_ROWS = 12          # a longer history prints its first and last epochs
 class History:
     """What training did, epoch by epoch, as lists of equal length; a value that was not measured is None, never NaN.
 
-    Each call of `Network.train` returns its own history; `first + second` joins them, and `network.history` is the last.
-    Columns are attributes and items: ``history.val_loss`` is ``history["val_loss"]``.
+    Each call of `Network.train` returns its own history; `first + second` joins them, and `network.history` is the
+    last. Columns are attributes and items: ``history.val_loss`` is ``history["val_loss"]``.
 
     Parameters
     ----------
@@ -28,16 +28,16 @@ class History:
     learning_rate : list of float
         η of the epoch.
     gradient_norm : list of (float or None)
-        Euclidean norm of the gradient of the objective over all training data at the end of the epoch; measured only where
-        `metrics` asks for "gradient_norm".
+        Euclidean norm of the gradient of the objective over all training data at the end of the epoch; measured only
+        where `metrics` asks for "gradient_norm".
     seconds : list of float
-        Training time of the epoch, without validation, metrics and callbacks; epochs trained in one call of the core share
-        it evenly.
+        Training time of the epoch, without validation, metrics and callbacks; epochs trained in one call of the core
+        share it evenly.
     examples_per_second : list of float
         Examples trained on in a second of that time.
     stop_reason : str or None
-        "epochs", "early_stopping", "max_seconds", "max_updates", "target_loss", "converged", "callback" or "interrupted"
-        (by Ctrl-C); None while training, and after any other exception.
+        "epochs", "early_stopping", "max_seconds", "max_updates", "target_loss", "converged", "callback" or
+        "interrupted" (by Ctrl-C); None while training, and after any other exception.
     best_epoch : int or None
         With early stopping: the epoch whose parameters came back.
 

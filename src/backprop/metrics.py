@@ -1,8 +1,8 @@
 """Metrics: what training measures besides the loss, one row per metric.
 
-``net.train(..., metrics=("accuracy", my_metric))`` measures each after every epoch, on the training data under its name and
-on the validation data, where there is some, under ``val_`` and its name. That costs a feedforward pass over the data.
-The conventions are scikit-learn's (``sklearn.metrics``): means over outputs, macro averages over classes.
+``net.train(..., metrics=("accuracy", my_metric))`` measures each after every epoch, on the training data under its name
+and on the validation data, where there is some, under ``val_`` and its name. That costs a feedforward pass over the
+data. The conventions are scikit-learn's (``sklearn.metrics``): means over outputs, macro averages over classes.
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def _mean(values, weight):
     return (values * weight.reshape(-1, *[1] * (values.ndim - 1))).sum(axis=0) / weight.sum()
 
 
-# ---- of values: Y, P (n, n_L); one number per output, then their mean --------------------------------------------------
+# ---- of values: Y, P (n, n_L); one number per output, then their mean ------------------------------------------------
 
 def _mse(Y, P, weight):
     return _mean((Y - P) ** 2, weight).mean()
@@ -84,19 +84,19 @@ def _r2(Y, P, weight):
     return np.subtract(1.0, np.divide(residual, total, where=total > 0, out=1.0 - score)).mean()
 
 
-# ---- of classes: true and predicted class numbers (n,) -----------------------------------------------------------------
+# ---- of classes: true and predicted class numbers (n,) ---------------------------------------------------------------
 
 def _accuracy(classes, weight):
     return _mean((classes.true == classes.predicted).astype(float), weight)
 
 
 def _precision(classes, weight):
-    hits, predicted, present = classes.counts(weight)
+    hits, predicted, _ = classes.counts(weight)
     return classes.average(hits, predicted)
 
 
 def _recall(classes, weight):
-    hits, predicted, present = classes.counts(weight)
+    hits, _, present = classes.counts(weight)
     return classes.average(hits, present)
 
 
@@ -106,7 +106,7 @@ def _f1(classes, weight):
 
 
 class _Classes:
-    """True and predicted class numbers of the examples: the largest of several outputs, or one output above a threshold."""
+    """True and predicted class numbers: the largest of several outputs, or one output above a threshold."""
 
     def __init__(self, Y, P, threshold):
         self.binary = Y.shape[1] == 1
@@ -160,12 +160,12 @@ class Metrics:
         taken = [*COLUMNS, *(f"val_{name}" for name in self.names), "stop_reason", "best_epoch"]
         for k, name in enumerate(self.names):
             if name in self.names[:k] or name in taken or hasattr(History, name):
-                raise ValueError(f"metrics: the name {name!r} is taken; bp.metrics.Metric(name, function) gives another")
+                raise ValueError(f"metrics: the name {name!r} is taken; rename it by bp.metrics.Metric(name, function)")
         self.threshold = 0.5
-        if any(name in _CLASSES for name in self.rows if isinstance(name, str)):
+        if any(row in _CLASSES for row in self.rows if isinstance(row, str)):
             if class_indices(Y) is None and not (soft and Y.shape[1] > 1):
-                raise ValueError("metrics: accuracy, precision, recall and f1 need class targets: one-hot rows of {0, 1} or "
-                                 "{-1, 1}, or one such output")
+                raise ValueError("metrics: accuracy, precision, recall and f1 need class targets: one-hot rows of "
+                                 "{0, 1} or {-1, 1}, or one such output")
             self.threshold = 0.0 if Y.min() < 0 else 0.5
 
     def direction(self, name):

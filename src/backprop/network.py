@@ -28,9 +28,9 @@ class Network:
     output : str, optional
         Activation of the output layer; by default the loss's natural one (identity, softmax, exp).
     loss : str or callable, default "squared_error"
-        The loss C(y, y') of one example. "squared_error" is the lecture's Σ (y - y')², without ½. A function of your own,
-        f(Y, Y_predicted) -> (losses, derivatives), takes (B, n_L) targets and outputs of a batch and returns C of each
-        example, (B,), and ∂C/∂y', (B, n_L); it is called for every batch, which is slower.
+        The loss C(y, y') of one example. "squared_error" is the lecture's Σ (y - y')², without ½. A function of your
+        own, f(Y, Y_predicted) -> (losses, derivatives), takes (B, n_L) targets and outputs of a batch and returns C of
+        each example, (B,), and ∂C/∂y', (B, n_L); it is called for every batch, which is slower.
     bias : bool, default True
         Whether layers have biases b[l].
     init : str or (weights, biases), default "auto"
@@ -314,8 +314,8 @@ class Network:
         return X, Y, sample_weight
 
     def _own(self, X, Y):
-        """(targets for the core, losses or None): with a user's loss its derivatives, which the core takes for targets, and
-        its values; else Y itself."""
+        """(targets for the core, losses or None): with a user's loss its derivatives, which the core takes for targets,
+        and its values; else Y itself."""
         if self._own_loss is None:
             return Y, None
         P = np.empty(Y.shape)
@@ -513,8 +513,8 @@ class Network:
         With the defaults this is the lecture's algorithm: example by example in random order, feedforward, deltas,
         gradients, update. The loss that is minimised is the (weighted) mean of C plus l1 ‖W‖₁ + (l2/2) ‖W‖².
 
-        Optimizer state, schedule state, generator and epoch count belong to the network: 17 epochs in one call and 23 in
-        the next give the bits of 40 in one, with the same data and options.
+        Optimizer state, schedule state, generator and epoch count belong to the network: 17 epochs in one call and 23
+        in the next give the bits of 40 in one, with the same data and options.
 
         Parameters
         ----------
@@ -532,12 +532,12 @@ class Network:
         shuffle : bool, default True
             Visit the examples in a new random order every epoch, drawn from the network's generator.
         sample_weight : array_like, optional
-            (n,) weights of the examples, not negative; divided by their mean. In a full batch weight k is k copies of the
-            example and weight 0 its removal.
+            (n,) weights of the examples, not negative; divided by their mean. In a full batch weight k is k copies of
+            the example and weight 0 its removal.
         validation : (Xv, Yv), (Xv, Yv, weights) or float, optional
-            Data that `history.val_loss` is measured on after every epoch, or the fraction of X, Y to hold out for it: the
-            last part with ``shuffle=False``, else at random, with every class's share for class targets, and the same rows
-            in a later call on as many. Weights of held-out rows go with them.
+            Data that `history.val_loss` is measured on after every epoch, or the fraction of X, Y to hold out for it:
+            the last part with ``shuffle=False``, else at random, with every class's share for class targets, and the
+            same rows in a later call on as many. Weights of held-out rows go with them.
         early_stopping : int or EarlyStopping, optional
             Epochs without a better validation loss after which to stop, or a `backprop.EarlyStopping`. The best
             parameters come back however the call ends, with the optimizer's state that belongs to them.
@@ -550,8 +550,9 @@ class Network:
         clip_norm : float, optional
             Largest Euclidean norm of a batch's gradient; a longer one is shortened to it.
         class_weight : "balanced" or mapping, optional
-            Factors of the examples' weights by class number, 1 for a class not named, for class targets: one-hot rows, or
-            one output with classes 0 and 1. "balanced" lets all classes weigh the same. Validation does not know of it.
+            Factors of the examples' weights by class number, 1 for a class not named, for class targets: one-hot rows,
+            or one output with classes 0 and 1. "balanced" lets all classes weigh the same. Validation does not know of
+            it.
         metrics : str, callable, Metric or list of these, optional
             What else to measure after every epoch, on the training data and on the validation data: names of
             `backprop.metrics`, f(Y, Y_predicted) -> number, or "gradient_norm". Costs a pass over the data.
@@ -562,8 +563,8 @@ class Network:
         target_loss : float, optional
             Stop when the loss of an epoch is no more than this.
         callbacks : callable or list of callables
-            Each is called after every epoch with a `backprop.training.State` (`epoch`, `network`, `history`, `logs`); one
-            that returns True stops the training. What one raises ends the training and reaches the caller.
+            Each is called after every epoch with a `backprop.training.State` (`epoch`, `network`, `history`, `logs`);
+            one that returns True stops the training. What one raises ends the training and reaches the caller.
         progress : bool, default False
             Show a progress bar.
         n_threads : int, default 1
@@ -572,8 +573,8 @@ class Network:
         Returns
         -------
         History
-            Also kept as `history`. An epoch that a budget cuts short is recorded with the mean loss of the examples that it
-            visited; one that Ctrl-C or an exception cuts short is not.
+            Also kept as `history`. An epoch that a budget cuts short is recorded with the mean loss of the examples
+            that it visited; one that Ctrl-C or an exception cuts short is not.
 
         Raises
         ------

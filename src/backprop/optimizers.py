@@ -1,6 +1,7 @@
 """Optimizers: names, hyper-parameters and their defaults, from the core's own table (kernels/optimizers.pxi).
 
-``net.train(..., optimizer="adam")`` takes the defaults; an object sets them: ``optimizer=bp.optimizers.Adam(beta_1=0.8)``.
+``net.train(..., optimizer="adam")`` takes the defaults; an object sets them:
+``optimizer=bp.optimizers.Adam(beta_1=0.8)``.
 """
 
 import inspect
@@ -43,7 +44,8 @@ class Optimizer:
         unknown = [key for key in hyper if key not in row["hyper"]]
         if unknown:
             raise TypeError(f"optimizer {name!r} has no parameter {unknown[0]!r}; it has {', '.join(row['hyper'])}")
-        self.hyper = {key: default if hyper.get(key) is None else _check.real(hyper[key], key, **_BOUNDS.get(key, {"above": 0.0}))
+        self.hyper = {key: default if hyper.get(key) is None else _check.real(hyper[key], key,
+                                                                              **_BOUNDS.get(key, {"above": 0.0}))
                       for key, default in row["hyper"].items()}
         self.n_slots, self.n_state, self.full_batch_only = row["n_slots"], row["n_state"], row["full_batch_only"]
         self.formula = row["formula"]
@@ -54,7 +56,7 @@ class Optimizer:
         return self.hyper["learning_rate"]
 
     def numbers(self):
-        """The core's vector of numbers at the start: hyper-parameters in table order, then zeros for the running ones."""
+        """The core's numbers at the start: hyper-parameters in table order, then zeros for the running ones."""
         return np.array([*self.hyper.values(), *[0.0] * self.n_state])
 
     def __eq__(self, other):
@@ -73,7 +75,8 @@ _MEANINGS = {
     "beta_2": "Memory of the mean of squares; at least 0, below 1.", "eps": "Keeps the division finite.",
     "weight_decay": "Decoupled decay of weights and biases, apart from the penalty `l2`.",
     "shrink": "Factor of a step after a change of sign; above 0, below 1.",
-    "grow": "Factor of a step after an agreement of signs; above 1.", "step_min": "Smallest step.", "step_max": "Largest step.",
+    "grow": "Factor of a step after an agreement of signs; above 1.",
+    "step_min": "Smallest step.", "step_max": "Largest step.",
 }
 
 
@@ -86,22 +89,27 @@ def _named(class_name, name, source):
 
     make.__name__ = make.__qualname__ = class_name
     make.__signature__ = inspect.Signature([
-        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY if k else inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY if k else inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                          default=default)
         for k, (key, default) in enumerate(row["hyper"].items())])
-    parameters = "\n".join(f"{key} : float, default {default:g}\n    {_MEANINGS[key]}" for key, default in row["hyper"].items())
-    make.__doc__ = (f"{row['formula']}\n\n{source}\n\nParameters\n----------\n{parameters}\n\nReturns\n-------\nOptimizer\n")
+    parameters = "".join(f"{key} : float, default {default:g}\n    {_MEANINGS[key]}\n"
+                         for key, default in row["hyper"].items())
+    make.__doc__ = (f"{row['formula']}\n\n{source}\n\nParameters\n----------\n{parameters}\n"
+                    "Returns\n-------\nOptimizer\n")
     return make
 
 
 SGD = _named("SGD", "sgd", "Gradient descent, the lecture's rule; torch.optim.SGD.")
-Momentum = _named("Momentum", "momentum", "Polyak 1964, in the form of torch.optim.SGD(momentum=...): the velocity holds "
+Momentum = _named("Momentum", "momentum",
+                  "Polyak 1964, in the form of torch.optim.SGD(momentum=...): the velocity holds "
                   "gradients, so that a new learning rate acts at once.")
 Nesterov = _named("Nesterov", "nesterov", "Nesterov 1983, in the form of torch.optim.SGD(momentum=..., nesterov=True).")
 AdaGrad = _named("AdaGrad", "adagrad", "Duchi, Hazan and Singer 2011; torch.optim.Adagrad.")
 RMSprop = _named("RMSprop", "rmsprop", "Hinton 2012; torch.optim.RMSprop, whose alpha is rho.")
 Adam = _named("Adam", "adam", "Kingma and Ba 2015; torch.optim.Adam, whose betas are (beta_1, beta_2).")
 AdamW = _named("AdamW", "adamw", "Loshchilov and Hutter 2019; torch.optim.AdamW.")
-Rprop = _named("Rprop", "rprop", "iRprop- of Igel and Hüsken 2000; torch.optim.Rprop, whose etas are (shrink, grow). Full batch "
+Rprop = _named("Rprop", "rprop",
+               "iRprop- of Igel and Hüsken 2000; torch.optim.Rprop, whose etas are (shrink, grow). Full batch "
                "only. The learning rate is each weight's first step, so that a schedule does nothing after it.")
 
 

@@ -52,7 +52,8 @@ def check(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffl
     options = Options(
         train=train, validation=held, split_seed=split_seed, epochs=_check.integer(epochs, "epochs", minimum=0),
         batch_size=batch_size, optimizer=optimizer, shuffle=shuffle and batch_size < len(train),
-        schedule=schedules.resolve(schedule), plateau=None, early_stopping=stopping.resolve(early_stopping), monitor=None,
+        schedule=schedules.resolve(schedule), plateau=None,
+        early_stopping=stopping.resolve(early_stopping), monitor=None,
         metrics=_metrics(metrics, train, network),
         l1=_check.real(l1, "l1", minimum=0.0), l2=_check.real(l2, "l2", minimum=0.0),
         clip_norm=_optional(clip_norm, "clip_norm", above=0.0) or 0.0,
@@ -110,9 +111,11 @@ def _optional(value, name, **bounds):
 
 def _monitors(options):
     """Fill in what early stopping and the schedule watch, once it is known what is measured."""
+    rule, plateau = options.early_stopping, options.schedule.plateau()
+    if rule is None and plateau is None:
+        return
     measured = ["loss", "penalty", *(["val_loss"] if options.validation is not None else []), *options.columns(),
                 *([metrics.GRADIENT_NORM] if options.metrics.gradient_norm else [])]
-    rule, plateau = options.early_stopping, options.schedule.plateau()
     if rule is not None:
         options.monitor = stopping.monitor(rule.monitor, rule.mode, measured, options.metrics, "early_stopping")
     if plateau is not None:

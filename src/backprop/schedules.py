@@ -1,9 +1,9 @@
 """Schedules of the learning rate over the epochs, one row per schedule.
 
-``net.train(..., schedule="step")`` takes the defaults, ``schedule=bp.schedules.step(every=30)`` sets them, and any function
-f(epoch, learning_rate) -> learning rate serves as well. `epoch` counts over the network's life, from 0, so that a training
-in two calls has the rates of one; `learning_rate` is the optimizer's own, the same every epoch: a rate that shrinks by
-5 % an epoch is ``lambda epoch, learning_rate: learning_rate * 0.95**epoch``.
+``net.train(..., schedule="step")`` takes the defaults, ``schedule=bp.schedules.step(every=30)`` sets them, and any
+function f(epoch, learning_rate) -> learning rate serves as well. `epoch` counts over the network's life, from 0, so
+that a training in two calls has the rates of one; `learning_rate` is the optimizer's own, the same every epoch: a rate
+that shrinks by 5 % an epoch is ``lambda epoch, learning_rate: learning_rate * 0.95**epoch``.
 """
 
 import math
@@ -55,6 +55,9 @@ class constant(Schedule):
     def rate(self, epoch, learning_rate, last, state):
         return learning_rate
 
+    def to_dict(self):
+        return {"name": "constant"}
+
 
 @dataclass(frozen=True)
 class step(Schedule):
@@ -98,15 +101,15 @@ class exponential(Schedule):
 
 @dataclass(frozen=True)
 class cosine(Schedule):
-    """Half a cosine from η down to `minimum`: minimum + (η - minimum) (1 + cos(π epoch / epochs)) / 2 (Loshchilov and Hutter
-    2017), and `minimum` ever after.
+    """Half a cosine from η down to `minimum`: minimum + (η - minimum) (1 + cos(π epoch / epochs)) / 2 (Loshchilov and
+    Hutter 2017), and `minimum` ever after.
 
     Parameters
     ----------
     epochs : int, optional
-        Its length, from the network's first epoch. By default it ends with the call of `train`, so that a training of 40
-        epochs that was broken off after 17 goes on with the same rates in a call of 23; for two calls planned as such, give
-        ``epochs=40`` to both.
+        Its length, from the network's first epoch. By default it ends with the call of `train`, so that a training of
+        40 epochs that was broken off after 17 goes on with the same rates in a call of 23; for two calls planned as
+        such, give ``epochs=40`` to both.
     minimum : float, default 0.0
     """
 
@@ -255,7 +258,8 @@ class function(Schedule):
         return None
 
 
-TABLE = {row.__name__: row for row in (constant, step, exponential, cosine, inverse_scaling, reduce_on_plateau, warm_up)}
+TABLE = {row.__name__: row for row in (constant, step, exponential, cosine, inverse_scaling, reduce_on_plateau,
+                                       warm_up)}
 NAMES = tuple(TABLE)
 
 
@@ -268,6 +272,6 @@ def resolve(schedule, argument="schedule"):
     if isinstance(schedule, str):
         return TABLE[_check.choice(schedule, argument, NAMES)]()
     if not callable(schedule) or isinstance(schedule, type):
-        raise TypeError(f"{argument} must be a name, an object of bp.schedules or a function of (epoch, learning_rate), "
-                        f"got {schedule!r}; names: {', '.join(NAMES)}")
+        raise TypeError(f"{argument} must be a name, an object of bp.schedules or a function of (epoch, "
+                        f"learning_rate), got {schedule!r}; names: {', '.join(NAMES)}")
     return function(schedule)

@@ -92,8 +92,8 @@ def monitor(name, mode, measured, metrics, argument):
                          f"measured are {', '.join(measured)}")
     direction = metrics.direction(name) if mode == "auto" else mode
     if direction is None:
-        raise ValueError(f"{argument} monitors the metric {name!r}: say mode='min' or mode='max', or give it a direction "
-                         "by bp.metrics.Metric")
+        raise ValueError(f"{argument} monitors the metric {name!r}: say mode='min' or mode='max', or give it a "
+                         "direction by bp.metrics.Metric")
     return Monitor(name, 1.0 if direction == "min" else -1.0)
 
 

@@ -1,7 +1,7 @@
 """The epoch loop: order of visits, calls of the kernel, schedule, validation, stopping, budgets, history, callbacks.
 
-The epoch is the seam between Python and the core. One call of the core trains a part of an epoch (bounded in time, so that
-Ctrl-C is heard) or, when the epochs are short and nobody listens between them, many epochs.
+The epoch is the seam between Python and the core. One call of the core trains a part of an epoch (bounded in time, so
+that Ctrl-C is heard) or, when the epochs are short and nobody listens between them, many epochs.
 """
 
 import logging
@@ -51,8 +51,8 @@ class State:
 class TrainingState:
     """What training remembers between calls; it belongs to the network and is saved with it.
 
-    `to_dict` gives all but the slots, as JSON takes it: what a model file stores beside the array `slots`, the network's
-    `epochs_trained` and the state of its generator.
+    `to_dict` gives all but the slots, as JSON takes it: what a model file stores beside the array `slots`, the
+    network's `epochs_trained` and the state of its generator.
     """
 
     optimizer: optimizers.Optimizer
@@ -69,9 +69,10 @@ class TrainingState:
 
     @classmethod
     def from_dict(cls, values, slots):
-        """The state that `to_dict` wrote, with its (n_slots, n_padded) `slots`; ValueError or TypeError if it is none."""
+        """The state that `to_dict` wrote, with its (n_slots, n_padded) `slots`."""
         optimizer = optimizers.Optimizer(**values["optimizer"])
-        numbers = _check.vector(values["numbers"], "numbers", length=optimizer.numbers().size, of="the optimizer's numbers")
+        numbers = _check.vector(values["numbers"], "numbers", length=optimizer.numbers().size,
+                                of="the optimizer's numbers")
         if slots.shape[0] != optimizer.n_slots:
             raise ValueError(f"optimizer {optimizer.name!r} has {optimizer.n_slots} slots, got {slots.shape[0]}")
         aligned = _memory.zeros(*slots.shape)
@@ -112,12 +113,13 @@ def run(network, options):
     loop = _Run(network, options, history)
     try:
         history.stop_reason = loop.epochs()
-    except KeyboardInterrupt:
-        history.stop_reason = "interrupted"
-        raise
-    finally:
+    except BaseException as error:
         history.trim()
         network.epochs_trained = first + len(history)
+        if isinstance(error, KeyboardInterrupt):
+            history.stop_reason = "interrupted"
+        raise
+    finally:
         loop.close()
     logger.info("trained %d epochs, %r", len(history), history)
     return history
@@ -132,12 +134,13 @@ class _Run:
         self.n = len(options.train)
         block = min(options.batch_size, MAX_BLOCK)
         self.task = Task(
-            X=options.train.X, Y=options.train.Y if network._own_loss is None else np.zeros(options.train.Y.shape), weight=options.train.weight, batch_size=options.batch_size, block=block,
+            X=options.train.X, Y=options.train.Y if network._own_loss is None else np.zeros(options.train.Y.shape),
+            weight=options.train.weight, batch_size=options.batch_size, block=block,
             optimizer=self.state.optimizer.number, numbers=self.state.numbers, slots=self.state.slots,
             gradient=_memory.zeros(network._parameters.size),
             memory=_memory.zeros(core.work_size(network._plan, block, options.n_threads)),
-            online_memory=_memory.zeros(core.online_size(network._plan)), nonzero=self._nonzero(), l1=options.l1, l2=options.l2,
-            clip_norm=options.clip_norm, n_threads=options.n_threads)
+            online_memory=_memory.zeros(core.online_size(network._plan)), nonzero=self._nonzero(),
+            l1=options.l1, l2=options.l2, clip_norm=options.clip_norm, n_threads=options.n_threads)
         self.updates_per_epoch = -(-self.n // options.batch_size)
         self.updates = 0
         self.measured = Measured(network, options, self._slice_rows)
@@ -167,8 +170,9 @@ class _Run:
     def _somebody_listens(self):
         """Whether something must be done between any two epochs."""
         o = self.options
-        return (self.network._own_loss is not None or bool(o.callbacks) or o.target_loss is not None or self.best is not None or self.measured.anything
-                or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0)
+        return (bool(o.callbacks) or o.target_loss is not None or self.best is not None or self.measured.anything
+                or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0
+                or self.network._own_loss is not None)
 
     def epochs(self):
         """All epochs; returns the stop reason."""
@@ -251,12 +255,11 @@ class _Run:
         """One epoch in slices of whole batches; it ends early where a budget is spent within it."""
         order = self._orders(1).ravel()
         totals, start, batch_size = np.zeros(1), 0, self.options.batch_size
+        own = self.network._own_loss is not None
+        call = self._call_own if own else self._call
         while start < self.n:
-            batches = int(min(max(1, self._slice_rows() // batch_size), self._updates_left()))
-            if self.network._own_loss is not None:
-                batches = 1
+            batches = 1 if own else int(min(max(1, self._slice_rows() // batch_size), self._updates_left()))
             stop = min(self.n, start + batches * batch_size)
-            call = self._call if self.network._own_loss is None else self._call_own
             call(order[start:stop], stop - start, totals)
             self.updates += -(-(stop - start) // batch_size)
             start = stop
@@ -279,8 +282,8 @@ class _Run:
         if status != 0:
             raise DivergenceError(
                 f"the loss or a parameter became infinite or NaN in epoch {network.epochs_trained + parts + 1} with "
-                f"{state.optimizer!r}; the last finite parameters are kept. Try a smaller learning_rate, or scale the inputs "
-                "(bp.data.Standardizer)")
+                f"{state.optimizer!r}; the last finite parameters are kept. Try a smaller learning_rate, or scale the "
+                "inputs (bp.data.Standardizer)")
         if seconds > 0:
             self.rows_per_second = order.size / seconds
 
@@ -298,8 +301,9 @@ class _Run:
         network, history, count = self.network, self.history, len(totals)
         first = network.epochs_trained + 1
         columns = {
-            "epoch": range(first, first + count), "loss": (totals / visited).tolist(), "penalty": [self._penalty()] * count,
-            "learning_rate": [float(self.state.numbers[0])] * count, "seconds": [seconds / count] * count,
+            "epoch": range(first, first + count), "loss": (totals / visited).tolist(),
+            "penalty": [self._penalty()] * count, "learning_rate": [float(self.state.numbers[0])] * count,
+            "seconds": [seconds / count] * count,
             "examples_per_second": [visited * count / max(seconds, 1e-9)] * count}
         if self.measured.anything:
             columns.update((name, [value]) for name, value in self.measured.values().items())
@@ -367,7 +371,8 @@ def _training_state(network, options):
         state.numbers[:hyper] = optimizer.numbers()[:hyper]
         state.optimizer = optimizer
     else:
-        state = TrainingState(optimizer, optimizer.numbers(), _memory.zeros(optimizer.n_slots, network._parameters.size))
+        state = TrainingState(optimizer, optimizer.numbers(),
+                              _memory.zeros(optimizer.n_slots, network._parameters.size))
         network._training_state = state
     description = schedule.to_dict()
     if description is None or description != state.schedule:
