@@ -4,21 +4,24 @@ import importlib as _importlib
 import logging as _logging
 
 from backprop._config import show_config
+from backprop.history import History
 from backprop.network import Network
-from backprop.training import History
 
 __version__ = "0.1.0"
 
 # Loaded when first touched, so that `import backprop` costs little more than `import numpy`: name -> module.
 _LAZY = {
-    "Model": "backprop.model",
-    "Perceptron": "backprop.perceptron",
     "data": "backprop.data",
+    "EarlyStopping": "backprop.stopping",
     "errors": "backprop.errors",
     "gradient_descent": "backprop.descent",
     "load": "backprop.model_file",
+    "metrics": "backprop.metrics",
+    "Model": "backprop.model",
     "model_file": "backprop.model_file",
     "optimizers": "backprop.optimizers",
+    "Perceptron": "backprop.perceptron",
+    "schedules": "backprop.schedules",
 }
 __all__ = ["History", "Network", "show_config", *_LAZY]
 

@@ -4,9 +4,39 @@ import numpy as np
 
 from backprop import _check
 from backprop._dispatch import core
+from backprop.errors import DivergenceError
 
 TABLE = core.losses()
-NAMES = tuple(dict.fromkeys(row["name"] for row in TABLE))
+OWN = "own"                       # the row that takes ∂C/∂y' of a user's loss in place of targets
+NAMES = tuple(dict.fromkeys(row["name"] for row in TABLE if row["name"] != OWN))
+
+
+class OwnLoss:
+    """A user's loss: f(Y, Y_predicted) -> (losses, derivatives) of a batch.
+
+    Parameters
+    ----------
+    function : callable
+        From (B, n_L) targets and outputs to the losses C of the examples, (B,), and their derivatives ∂C/∂y', (B, n_L).
+    """
+
+    def __init__(self, function):
+        self.function = function
+        self.name = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, Y, P):
+        """Checked (losses (B,), derivatives (B, n_L)); DivergenceError where they are not finite."""
+        result = self.function(Y, P)
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            raise TypeError(f"loss {self.name!r} must return two arrays, the losses and their derivatives, "
+                            f"got {type(result).__name__}")
+        each, derivative = (np.asarray(part, dtype=np.float64) for part in result)
+        for part, what, shape in ((each, "losses", Y.shape[:1]), (derivative, "derivatives", Y.shape)):
+            if part.shape != shape:
+                raise ValueError(f"loss {self.name!r} must return {what} of shape {shape}, got {part.shape}")
+            if not np.isfinite(part).all():
+                raise DivergenceError(f"loss {self.name!r} returned {what} that are not finite")
+        return each, np.ascontiguousarray(derivative)
 
 
 def resolve(loss, output, n_outputs):
@@ -14,7 +44,10 @@ def resolve(loss, output, n_outputs):
 
     Raises ValueError for an unknown name and for a pair whose mathematics does not fit.
     """
-    _check.choice(loss, "loss", NAMES)
+    if callable(loss):
+        loss = OWN
+    else:
+        _check.choice(loss, "loss", NAMES)
     rows = [(number, row) for number, row in enumerate(TABLE) if row["name"] == loss]
     if output is None:
         output = rows[0][1]["natural"]

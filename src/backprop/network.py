@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from backprop import _check, _memory, activations, initializers, losses, training
+from backprop import _check, _memory, activations, initializers, losses, options, training
 from backprop._dispatch import core
 from backprop.errors import ConcurrentUseError, DivergenceError
 from backprop.trace import GradientCheck, Gradients, Trace
@@ -27,8 +27,10 @@ class Network:
         Activation of the hidden layers: one name, or one per hidden layer.
     output : str, optional
         Activation of the output layer; by default the loss's natural one (identity, softmax, exp).
-    loss : str, default "squared_error"
-        The loss C(y, y') of one example. "squared_error" is the lecture's Σ (y - y')², without ½.
+    loss : str or callable, default "squared_error"
+        The loss C(y, y') of one example. "squared_error" is the lecture's Σ (y - y')², without ½. A function of your
+        own, f(Y, Y_predicted) -> (losses, derivatives), takes (B, n_L) targets and outputs of a batch and returns C of
+        each example, (B,), and ∂C/∂y', (B, n_L); it is called for every batch, which is slower.
     bias : bool, default True
         Whether layers have biases b[l].
     init : str or (weights, biases), default "auto"
@@ -74,7 +76,8 @@ class Network:
             output = activations.output(output)
         self._loss_number, output = losses.resolve(loss, output, self._sizes[-1])
         self._activations = [*activations.hidden(hidden, len(self._sizes) - 2), output]
-        self._loss = loss
+        self._own_loss = losses.OwnLoss(loss) if callable(loss) else None
+        self._loss = loss if self._own_loss is None else self._own_loss.name
         self._init = initializers.check(init, self._sizes, self._bias)
         generator = _check.generator(seed)
         self._seed = seed if isinstance(seed, (int, np.integer)) else None
@@ -123,7 +126,7 @@ class Network:
 
     @property
     def loss(self):
-        return self._loss
+        return self._loss if self._own_loss is None else self._own_loss.function
 
     @property
     def bias(self):
@@ -329,6 +332,16 @@ class Network:
             sample_weight = _check.weights(sample_weight, "sample_weight", rows=X.shape[0])
         return X, Y, sample_weight
 
+    def _own(self, X, Y):
+        """(targets for the core, losses or None): with a user's loss its derivatives, which the core takes for targets,
+        and its values; else Y itself."""
+        if self._own_loss is None:
+            return Y, None
+        P = np.empty(Y.shape)
+        self._feed(X, [None] * (len(self._sizes) - 1) + [P])
+        each, derivative = self._own_loss(Y, P)
+        return derivative, each
+
     def evaluate(self, X, Y, sample_weight=None):
         """Mean loss at the present parameters, penalties excluded.
 
@@ -344,9 +357,11 @@ class Network:
         float
         """
         X, Y, weight = self._examples(X, Y, sample_weight)
-        each = np.empty(X.shape[0])
-        block = min(BLOCK, X.shape[0])
-        core.evaluate(self._plan, X, Y, each, _memory.zeros(core.work_size(self._plan, block)), block)
+        _, each = self._own(X, Y)
+        if each is None:
+            each = np.empty(X.shape[0])
+            block = min(BLOCK, X.shape[0])
+            core.evaluate(self._plan, X, Y, each, _memory.zeros(core.work_size(self._plan, block)), block)
         return float(each.mean() if weight is None else (weight @ each) / weight.sum())
 
     # ---- gradients -----------------------------------------------------------------------------------------------
@@ -381,11 +396,12 @@ class Network:
         return float(each.mean() if weight is None else (weight @ each) / weight.sum()), gradient
 
     def _backpropagate(self, X, Y, scale, gradient, inputs):
+        Y, own = self._own(X, Y)
         each = np.empty(X.shape[0])
         block = min(BLOCK, X.shape[0])
         core.gradients(self._plan, X, Y, scale, gradient, inputs, each,
                        _memory.zeros(core.work_size(self._plan, block)), block)
-        return each
+        return each if own is None else own
 
     def check_gradients(self, X, Y, step=None, max_parameters=1000):
         """Backpropagation's gradient against central differences (C(w + h) - C(w - h)) / 2h of `evaluate`.
@@ -446,7 +462,9 @@ class Network:
         eta = None if learning_rate is None else _check.real(learning_rate, "learning_rate", above=0.0)
         a, z, deltas = ([None, *[np.empty(n) for n in self._sizes[1:]]] for _ in range(3))
         memory = _memory.zeros(core.work_size(self._plan, 1))
-        loss = core.example(self._plan, x.reshape(1, -1), y.reshape(1, -1), a, z, deltas, memory)
+        Y, own = self._own(x.reshape(1, -1), y.reshape(1, -1))
+        loss = core.example(self._plan, x.reshape(1, -1), Y, a, z, deltas, memory)
+        loss = loss if own is None else float(own[0])
         z[0] = x.copy()
         dW, db, uW, ub = ([None] * len(self._sizes) for _ in range(4))
         for l in range(1, len(self._sizes)):
@@ -491,11 +509,13 @@ class Network:
         if not self._lock.acquire(blocking=False):
             raise ConcurrentUseError("learn_one: another thread is training this network")
         try:
-            loss = core.learn_one(self._plan, x, y, learning_rate)
+            loss = NotImplemented if self._own_loss else core.learn_one(self._plan, x, y, learning_rate)
             if loss is NotImplemented:
                 x, y = self._example(x, y)
                 learning_rate = _check.real(learning_rate, "learning_rate", above=0.0, below=1e300)
-                loss = core.learn_one(self._plan, x, y, learning_rate)
+                Y, own = self._own(x.reshape(1, -1), y.reshape(1, -1))
+                loss = core.learn_one(self._plan, x, Y[0], learning_rate)
+                loss = loss if own is None or loss != loss else float(own[0])
         finally:
             self._lock.release()
         if loss != loss:
@@ -504,12 +524,16 @@ class Network:
         return loss
 
     def train(self, X, Y, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, shuffle=True, sample_weight=None,
-              l1=0.0, l2=0.0, clip_norm=None, max_seconds=None, target_loss=None, callbacks=(), progress=False,
+              validation=None, early_stopping=None, schedule=None, l1=0.0, l2=0.0, clip_norm=None, class_weight=None,
+              metrics=(), max_seconds=None, max_updates=None, target_loss=None, callbacks=(), progress=False,
               n_threads=1):
         """Train by backpropagation; calling again continues.
 
         With the defaults this is the lecture's algorithm: example by example in random order, feedforward, deltas,
         gradients, update. The loss that is minimised is the (weighted) mean of C plus l1 ‖W‖₁ + (l2/2) ‖W‖².
+
+        Optimizer state, schedule state, generator and epoch count belong to the network: 17 epochs in one call and 23
+        in the next give the bits of 40 in one, with the same data and options.
 
         Parameters
         ----------
@@ -527,18 +551,39 @@ class Network:
         shuffle : bool, default True
             Visit the examples in a new random order every epoch, drawn from the network's generator.
         sample_weight : array_like, optional
-            (n,) weights of the examples, not negative; divided by their mean.
+            (n,) weights of the examples, not negative; divided by their mean. In a full batch weight k is k copies of
+            the example and weight 0 its removal.
+        validation : (Xv, Yv), (Xv, Yv, weights) or float, optional
+            Data that `history.val_loss` is measured on after every epoch, or the fraction of X, Y to hold out for it:
+            the last part with ``shuffle=False``, else at random, with every class's share for class targets, and the
+            same rows in a later call on as many. Weights of held-out rows go with them.
+        early_stopping : int or EarlyStopping, optional
+            Epochs without a better validation loss after which to stop, or a `backprop.EarlyStopping`. The best
+            parameters come back however the call ends, with the optimizer's state that belongs to them.
+        schedule : str, Schedule or callable, optional
+            The learning rate over the epochs: a name or an object of `backprop.schedules`, or
+            f(epoch, learning_rate) -> learning rate, with epochs over the network's life from 0 and the optimizer's
+            learning rate.
         l1, l2 : float, default 0
             Penalties on the weights, biases excluded.
         clip_norm : float, optional
             Largest Euclidean norm of a batch's gradient; a longer one is shortened to it.
+        class_weight : "balanced" or mapping, optional
+            Factors of the examples' weights by class number, 1 for a class not named, for class targets: one-hot rows,
+            or one output with classes 0 and 1. "balanced" lets all classes weigh the same. Validation does not know of
+            it.
+        metrics : str, callable, Metric or list of these, optional
+            What else to measure after every epoch, on the training data and on the validation data: names of
+            `backprop.metrics`, f(Y, Y_predicted) -> number, or "gradient_norm". Costs a pass over the data.
         max_seconds : float, optional
-            Stop after this time.
+            Stop after this time, if need be within an epoch.
+        max_updates : int, optional
+            Stop after this many updates (batches) of this call, if need be within an epoch.
         target_loss : float, optional
             Stop when the loss of an epoch is no more than this.
         callbacks : callable or list of callables
-            Each is called after every epoch with a state (`epoch`, `network`, `history`, `logs`); one that returns True
-            stops the training.
+            Each is called after every epoch with a `backprop.training.State` (`epoch`, `network`, `history`, `logs`);
+            one that returns True stops the training. What one raises ends the training and reaches the caller.
         progress : bool, default False
             Show a progress bar.
         n_threads : int, default 1
@@ -547,20 +592,37 @@ class Network:
         Returns
         -------
         History
+            Also kept as `history`. An epoch that a budget cuts short is recorded with the mean loss of the examples
+            that it visited; one that Ctrl-C or an exception cuts short is not.
 
         Raises
         ------
+        ValueError, TypeError
+            For a bad argument, with nothing changed.
         DivergenceError
             When the loss or a parameter is not finite; the last finite parameters are kept.
         ConcurrentUseError
             When another thread is training this network.
+        KeyboardInterrupt
+            On Ctrl-C, within 0.5 s; parameters are finite and the history ends with the last whole epoch.
+
+        Examples
+        --------
+        >>> import backprop as bp
+        >>> net = bp.Network([2, 8, 1], output="sigmoid", loss="log_loss", seed=1)
+        >>> X, Y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> history = net.train(X, Y, epochs=5000, optimizer="adam", learning_rate=0.01, target_loss=0.01)
+        >>> history.stop_reason, net.predict(X).round().ravel().tolist()
+        ('target_loss', [0.0, 1.0, 1.0, 0.0])
         """
-        options = training.check_options(
+        checked = options.check(
             self, X, Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
-            shuffle=shuffle, sample_weight=sample_weight, l1=l1, l2=l2, clip_norm=clip_norm, max_seconds=max_seconds,
-            target_loss=target_loss, callbacks=callbacks, progress=progress, n_threads=n_threads)
+            shuffle=shuffle, sample_weight=sample_weight, class_weight=class_weight, validation=validation,
+            early_stopping=early_stopping, schedule=schedule, metrics=metrics, l1=l1, l2=l2, clip_norm=clip_norm,
+            max_seconds=max_seconds, max_updates=max_updates, target_loss=target_loss, callbacks=callbacks,
+            progress=progress, n_threads=n_threads)
         with self._exclusive("train"):
-            return training.run(self, options)
+            return training.run(self, checked)
 
     # ---- words ---------------------------------------------------------------------------------------------------
 

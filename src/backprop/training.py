@@ -1,7 +1,7 @@
-"""The epoch loop: order of visits, calls of the kernel, budgets, history, callbacks.
+"""The epoch loop: order of visits, calls of the kernel, schedule, validation, stopping, budgets, history, callbacks.
 
-The epoch is the seam between Python and the core. One call of the core trains a part of an epoch (bounded in time, so that
-Ctrl-C is heard) or, when the epochs are short and nobody listens between them, many epochs.
+The epoch is the seam between Python and the core. One call of the core trains a part of an epoch (bounded in time, so
+that Ctrl-C is heard) or, when the epochs are short and nobody listens between them, many epochs.
 """
 
 import logging
@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backprop import _check, _memory, losses, optimizers
+from backprop import _check, _memory, optimizers, schedules, stopping
 from backprop._dispatch import core
 from backprop.errors import DivergenceError
+from backprop.history import History
+from backprop.measure import Measured
 
 logger = logging.getLogger("backprop")
 
@@ -21,53 +23,23 @@ MAX_BLOCK = 256          # rows of a batch that the kernels hold at a time; it c
 SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of what Ctrl-C may take
 SPARSE_MAX_DENSITY = 0.4     # share of non-zero inputs up to which skipping the zeros pays (docs/performance.md)
 SPARSE_MIN_INPUTS = 32       # fewer inputs are not worth the lists
-MAX_THREADS = 256
 SLICE_EPOCHS = 4096      # most epochs in one call, so that their orders stay small
 
 
 @dataclass
-class History:
-    """What training did, epoch by epoch, as lists of equal length.
+class State:
+    """What a callback sees after an epoch.
 
     Attributes
     ----------
-    epoch : list of int
+    epoch : int
         Number of the epoch over the network's life, from 1.
-    loss : list of float
-        Mean data loss of the epoch as it was trained: each example before its update.
-    penalty : list of float
-        l1 ‖W‖₁ + (l2/2) ‖W‖² at the end of the epoch; `loss` + `penalty` is the objective.
-    learning_rate : list of float
-    seconds : list of float
-        Time of the epoch; epochs trained in one call of the core share it evenly.
-    stop_reason : str or None
-        "epochs", "max_seconds", "target_loss", "callback" or "interrupted"; None while training.
+    network : Network
+    history : History
+        So far.
+    logs : dict
+        The epoch's measured values by name.
     """
-
-    epoch: list = field(default_factory=list)
-    loss: list = field(default_factory=list)
-    penalty: list = field(default_factory=list)
-    learning_rate: list = field(default_factory=list)
-    seconds: list = field(default_factory=list)
-    stop_reason: str | None = None
-
-    def to_dict(self):
-        """The lists and the stop reason as one plain dict."""
-        return {key: list(value) if isinstance(value, list) else value for key, value in self.__dict__.items()}
-
-    def __len__(self):
-        return len(self.epoch)
-
-    def __repr__(self):
-        if not self.epoch:
-            return f"History(no epochs, stop_reason={self.stop_reason!r})"
-        return (f"History({len(self)} epochs, loss {self.loss[0]:.6g} -> {self.loss[-1]:.6g}, "
-                f"{sum(self.seconds):.3g} s, stop_reason={self.stop_reason!r})")
-
-
-@dataclass
-class State:
-    """What a callback sees after an epoch: its number, the network, the history so far, and the epoch's values by name."""
 
     epoch: int
     network: object
@@ -76,33 +48,37 @@ class State:
 
 
 @dataclass
-class Options:
-    """Checked options of one call of `Network.train`."""
-
-    X: np.ndarray
-    Y: np.ndarray
-    weight: np.ndarray | None
-    epochs: int
-    batch_size: int
-    optimizer: optimizers.Optimizer
-    shuffle: bool
-    l1: float
-    l2: float
-    clip_norm: float
-    max_seconds: float | None
-    target_loss: float | None
-    callbacks: list
-    progress: bool
-    n_threads: int
-
-
-@dataclass
 class TrainingState:
-    """The optimizer's state, which belongs to the network: the rule, its numbers and its slots."""
+    """What training remembers between calls; it belongs to the network and is saved with it.
+
+    `to_dict` gives all but the slots, as JSON takes it: what a model file stores beside the array `slots`, the
+    network's `epochs_trained` and the state of its generator.
+    """
 
     optimizer: optimizers.Optimizer
-    numbers: np.ndarray          # learning rate, hyper-parameters, running numbers
-    slots: np.ndarray            # (n_slots, n_padded)
+    numbers: np.ndarray                    # learning rate, hyper-parameters, running numbers
+    slots: np.ndarray                      # (n_slots, n_padded)
+    schedule: dict | None = None           # the schedule that `schedule_state` belongs to, as its to_dict describes it
+    schedule_state: dict = field(default_factory=dict)
+    split_seed: int | None = None          # of the random part held out by validation=fraction
+
+    def to_dict(self):
+        """All but the slots as plain dicts, lists, strings and numbers; floats keep every bit through JSON."""
+        return {"optimizer": {"name": self.optimizer.name, **self.optimizer.hyper}, "numbers": self.numbers.tolist(),
+                "schedule": self.schedule, "schedule_state": dict(self.schedule_state), "split_seed": self.split_seed}
+
+    @classmethod
+    def from_dict(cls, values, slots):
+        """The state that `to_dict` wrote, with its (n_slots, n_padded) `slots`."""
+        optimizer = optimizers.Optimizer(**values["optimizer"])
+        numbers = _check.vector(values["numbers"], "numbers", length=optimizer.numbers().size,
+                                of="the optimizer's numbers")
+        if slots.shape[0] != optimizer.n_slots:
+            raise ValueError(f"optimizer {optimizer.name!r} has {optimizer.n_slots} slots, got {slots.shape[0]}")
+        aligned = _memory.zeros(*slots.shape)
+        aligned[...] = slots
+        return cls(optimizer, numbers.copy(), aligned, values["schedule"], dict(values["schedule_state"]),
+                   values["split_seed"])
 
 
 @dataclass
@@ -127,57 +103,25 @@ class Task:
     n_threads: int
 
 
-def check_options(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffle, sample_weight, l1, l2, clip_norm,
-                  max_seconds, target_loss, callbacks, progress, n_threads):
-    """`Options` from the arguments of `Network.train`, or the error that names the argument."""
-    X, Y, weight = network._examples(X, Y, sample_weight)
-    if weight is not None:
-        weight = weight / weight.mean()
-    n = X.shape[0]
-    if isinstance(batch_size, str):
-        _check.choice(batch_size, "batch_size", ["full"])
-        batch_size = n
-    batch_size = min(_check.integer(batch_size, "batch_size", minimum=1), n)
-    if learning_rate is not None:
-        learning_rate = _check.real(learning_rate, "learning_rate", above=0.0)
-    optimizer = optimizers.resolve(optimizer, learning_rate)
-    if optimizer.full_batch_only and batch_size != n:
-        raise ValueError(f"optimizer {optimizer.name!r} needs batch_size='full': its step sizes follow the sign of the "
-                         "whole gradient")
-    callbacks = [callbacks] if callable(callbacks) else list(callbacks)
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"callbacks must be callable, got {type(callback).__name__}")
-    if not network_is_finite(network):
-        raise ValueError("the network's parameters are not finite; set them or call reset()")
-    return Options(
-        X=X, Y=Y, weight=weight, epochs=_check.integer(epochs, "epochs", minimum=0), batch_size=batch_size,
-        optimizer=optimizer, shuffle=_check.boolean(shuffle, "shuffle") and batch_size < n,
-        l1=_check.real(l1, "l1", minimum=0.0), l2=_check.real(l2, "l2", minimum=0.0),
-        clip_norm=0.0 if clip_norm is None else _check.real(clip_norm, "clip_norm", above=0.0),
-        max_seconds=None if max_seconds is None else _check.real(max_seconds, "max_seconds", above=0.0),
-        target_loss=None if target_loss is None else _check.real(target_loss, "target_loss"),
-        callbacks=callbacks, progress=_check.boolean(progress, "progress"),
-        n_threads=_check.integer(n_threads, "n_threads", minimum=1, maximum=MAX_THREADS))
-
-
-def network_is_finite(network):
-    """Whether every parameter is finite (a user may have written anything through the views)."""
-    return core.is_finite(network._parameters)
-
+# ---- the loop --------------------------------------------------------------------------------------------------------
 
 def run(network, options):
     """Train `network` in place; returns its `History`."""
-    history = History()
+    history = History(options.columns())
     network.history = history
-    run_ = _Run(network, options, history)
+    first = network.epochs_trained
+    loop = _Run(network, options, history)
     try:
-        history.stop_reason = run_.epochs()
-    except KeyboardInterrupt:
-        history.stop_reason = "interrupted"
+        history.stop_reason = loop.epochs()
+    except BaseException as error:
+        history.trim()
+        network.epochs_trained = first + len(history)
+        if isinstance(error, KeyboardInterrupt):
+            history.stop_reason = "interrupted"
         raise
     finally:
-        run_.close()
+        loop.close()
+    logger.info("trained %d epochs, %r", len(history), history)
     return history
 
 
@@ -186,25 +130,33 @@ class _Run:
 
     def __init__(self, network, options, history):
         self.network, self.options, self.history = network, options, history
-        self.state = _training_state(network, options.optimizer)
-        self.n = options.X.shape[0]
+        self.state = _training_state(network, options)
+        self.n = len(options.train)
         block = min(options.batch_size, MAX_BLOCK)
         self.task = Task(
-            X=options.X, Y=options.Y, weight=options.weight, batch_size=options.batch_size, block=block,
+            X=options.train.X, Y=options.train.Y if network._own_loss is None else np.zeros(options.train.Y.shape),
+            weight=options.train.weight, batch_size=options.batch_size, block=block,
             optimizer=self.state.optimizer.number, numbers=self.state.numbers, slots=self.state.slots,
             gradient=_memory.zeros(network._parameters.size),
             memory=_memory.zeros(core.work_size(network._plan, block, options.n_threads)),
-            online_memory=_memory.zeros(core.online_size(network._plan)), nonzero=self._nonzero(), l1=options.l1, l2=options.l2,
-            clip_norm=options.clip_norm, n_threads=options.n_threads)
-        self.n_threads = options.n_threads
-        self.listeners = bool(options.callbacks) or options.target_loss is not None
+            online_memory=_memory.zeros(core.online_size(network._plan)), nonzero=self._nonzero(),
+            l1=options.l1, l2=options.l2, clip_norm=options.clip_norm, n_threads=options.n_threads)
+        self.updates_per_epoch = -(-self.n // options.batch_size)
+        self.updates = 0
+        self.measured = Measured(network, options, self._slice_rows)
+        self.best = None
+        if options.monitor is not None:
+            arrays = [network._parameters, self.state.slots, self.state.numbers]
+            self.best = stopping.Best(options.early_stopping, options.monitor, arrays)
+        self.last_epoch = network.epochs_trained + options.epochs
+        self.listeners = self._somebody_listens()
         self.started = time.perf_counter()
         self.rows_per_second = 1e9 / network.n_parameters        # a cautious guess until the first call is measured
         self.bar = _progress_bar(options.epochs) if options.progress else None
 
     def _nonzero(self):
         """Lists of the non-zero inputs where the one-example kernel gains by skipping the others; else None."""
-        X, units = self.options.X, self.network._sizes[1]
+        X, units = self.options.train.X, self.network._sizes[1]
         if self.options.batch_size > 1 or units == 1 or X.shape[1] < SPARSE_MIN_INPUTS:
             return None
         starts = np.empty(self.n + 1, dtype=np.int64)
@@ -215,43 +167,76 @@ class _Run:
         core.gather_nonzero(X, starts, index, values)
         return starts, index, values
 
+    def _somebody_listens(self):
+        """Whether something must be done between any two epochs."""
+        o = self.options
+        return (bool(o.callbacks) or o.target_loss is not None or self.best is not None or self.measured.anything
+                or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0
+                or self.network._own_loss is not None)
+
     def epochs(self):
         """All epochs; returns the stop reason."""
         done = 0
         while done < self.options.epochs:
-            if self._out_of_time():
-                return "max_seconds"
-            count = self._epochs_at_once(self.options.epochs - done)
+            if done and (reason := self._budget_spent()):
+                return reason
+            self._set_rate()
+            count = 1 if self.listeners else self._epochs_at_once(self.options.epochs - done)
             started = time.perf_counter()
-            totals = self._many(count) if count > 1 else self._one()
-            if totals is None:
-                return "max_seconds"
-            done += count
-            reason = self._record(totals, (time.perf_counter() - started) / count)
+            totals, visited = self._many(count) if count > 1 else self._one()
+            reason = self._record(totals, visited, time.perf_counter() - started)
+            if reason is None and visited < self.n:
+                reason = self._budget_spent()
             if reason is not None:
                 return reason
+            done += count
         return "epochs"
 
     def close(self):
+        """What comes at the end however training ends."""
+        if self.best is not None:
+            self.best.restore()
+            self.history.best_epoch = self.best.epoch
         if self.bar is not None:
             self.bar.close()
 
-    def _out_of_time(self):
-        limit = self.options.max_seconds
-        return limit is not None and time.perf_counter() - self.started >= limit
+    # budgets
+
+    def _budget_spent(self):
+        """The budget that is used up, or None."""
+        o = self.options
+        if o.max_updates is not None and self.updates >= o.max_updates:
+            return "max_updates"
+        if o.max_seconds is not None and time.perf_counter() - self.started >= o.max_seconds:
+            return "max_seconds"
+        return None
+
+    def _updates_left(self):
+        return np.inf if self.options.max_updates is None else self.options.max_updates - self.updates
 
     def _epochs_at_once(self, left):
-        """How many epochs the next call may hold: one if somebody listens in between, else what fits a slice."""
-        if self.listeners:
-            return 1
-        return max(1, min(left, SLICE_EPOCHS, int(self._slice_rows() // self.n)))
+        """How many epochs the next call of the core may hold: what fits a slice and the budget."""
+        return max(1, int(min(left, SLICE_EPOCHS, self._slice_rows() // self.n,
+                              self._updates_left() // self.updates_per_epoch)))
 
     def _slice_rows(self):
+        """How many examples may be trained on until Ctrl-C and the clock are looked at again."""
         seconds = SLICE_SECONDS
         if self.options.max_seconds is not None:
             left = self.options.max_seconds - (time.perf_counter() - self.started)
             seconds = min(seconds, max(left, 0.0))
         return self.rows_per_second * seconds
+
+    # training
+
+    def _set_rate(self):
+        """The schedule's learning rate for the next epoch, into the core's numbers."""
+        o, state = self.options, self.state
+        if type(o.schedule) is schedules.constant:
+            return
+        epoch = self.network.epochs_trained
+        rate = o.schedule.rate(epoch, state.optimizer.learning_rate, self.last_epoch, state.schedule_state)
+        state.numbers[0] = _check.real(rate, f"schedule: the learning rate of epoch {epoch}", minimum=0.0)
 
     def _orders(self, count):
         """(count, n) indices: the order of visits in each of the next epochs."""
@@ -260,58 +245,72 @@ class _Run:
         return self.network._generator.permuted(orders, axis=1, out=orders) if self.options.shuffle else orders
 
     def _many(self, count):
+        """(Σ w C of each epoch, examples visited in an epoch) after `count` epochs in one call of the core."""
         totals = np.zeros(count)
         self._call(self._orders(count).ravel(), self.n, totals)
-        return totals
+        self.updates += count * self.updates_per_epoch
+        return totals, self.n
 
     def _one(self):
-        """One epoch in slices of whole batches; None when the time ran out within it."""
+        """One epoch in slices of whole batches; it ends early where a budget is spent within it."""
         order = self._orders(1).ravel()
         totals, start, batch_size = np.zeros(1), 0, self.options.batch_size
+        own = self.network._own_loss is not None
+        call = self._call_own if own else self._call
         while start < self.n:
-            batches = max(1, int(self._slice_rows() // batch_size))
+            batches = 1 if own else int(min(max(1, self._slice_rows() // batch_size), self._updates_left()))
             stop = min(self.n, start + batches * batch_size)
-            self._call(order[start:stop], stop - start, totals)
+            call(order[start:stop], stop - start, totals)
+            self.updates += -(-(stop - start) // batch_size)
             start = stop
-            if start < self.n and self._out_of_time():
-                return None
-        return totals
+            if start < self.n and self._budget_spent():
+                break
+        return totals, start
 
     def _call(self, order, rows, totals):
-        """One call of the core; on divergence the state before it comes back."""
-        network, state = self.network, self.state
+        """One call of the core; on divergence, and if Ctrl-C hides the status, the state before it comes back."""
+        network, state, status = self.network, self.state, None
         before = network._parameters.copy(), state.slots.copy(), state.numbers.copy()
         started = time.perf_counter()
-        status, parts = _work(core.job(network._plan, self.task, order, rows, totals, self.n_threads), self.n_threads)
+        try:
+            job = core.job(network._plan, self.task, order, rows, totals, self.task.n_threads)
+            status, parts = _work(job, self.task.n_threads)
+        finally:
+            if status != 0:
+                network._parameters[...], state.slots[...], state.numbers[...] = before
         seconds = time.perf_counter() - started
         if status != 0:
-            network._parameters[...], state.slots[...], state.numbers[...] = before
             raise DivergenceError(
                 f"the loss or a parameter became infinite or NaN in epoch {network.epochs_trained + parts + 1} with "
-                f"{state.optimizer!r}; the last finite parameters are kept. Try a smaller learning_rate, or scale the inputs "
-                "(bp.data.Standardizer)")
+                f"{state.optimizer!r}; the last finite parameters are kept. Try a smaller learning_rate, or scale the "
+                "inputs (bp.data.Standardizer)")
         if seconds > 0:
             self.rows_per_second = order.size / seconds
 
-    def _record(self, totals, seconds):
-        """History, callbacks and progress of the epochs just trained; returns a stop reason or None."""
-        network, history = self.network, self.history
-        for total in totals:
-            network.epochs_trained += 1
-            history.epoch.append(network.epochs_trained)
-            history.loss.append(float(total) / self.n)
-            history.penalty.append(self._penalty())
-            history.learning_rate.append(float(self.state.numbers[0]))
-            history.seconds.append(seconds)
-        if self.bar is not None:
-            self.bar.set_postfix(loss=f"{history.loss[-1]:.6g}", refresh=False)
-            self.bar.update(len(totals))
-        logs = {key: value[-1] for key, value in history.to_dict().items() if isinstance(value, list)}
-        stops = [callback(State(history.epoch[-1], network, history, logs)) for callback in self.options.callbacks]
-        if any(stop is True for stop in stops):
-            return "callback"
-        if self.options.target_loss is not None and history.loss[-1] <= self.options.target_loss:
-            return "target_loss"
+    def _call_own(self, order, rows, totals):
+        """One batch with the user's loss: its derivatives stand in for the core's targets."""
+        train = self.options.train
+        self.task.Y[order], each = self.network._own(train.X[order], train.Y[order])
+        self._call(order, rows, np.zeros(1))
+        totals[0] += each.sum() if train.weight is None else (train.weight[order] * each).sum()
+
+    # what follows an epoch
+
+    def _record(self, totals, visited, seconds):
+        """History, schedule, stopping, callbacks and progress of the epochs just trained; a stop reason or None."""
+        network, history, count = self.network, self.history, len(totals)
+        first = network.epochs_trained + 1
+        columns = {
+            "epoch": range(first, first + count), "loss": (totals / visited).tolist(),
+            "penalty": [self._penalty()] * count, "learning_rate": [float(self.state.numbers[0])] * count,
+            "seconds": [seconds / count] * count,
+            "examples_per_second": [visited * count / max(seconds, 1e-9)] * count}
+        if self.measured.anything:
+            columns.update((name, [value]) for name, value in self.measured.values().items())
+        history.extend(columns, count)
+        network.epochs_trained += count
+        if self.listeners or self.bar is not None:
+            return self._tell(count)
         return None
 
     def _penalty(self):
@@ -319,6 +318,30 @@ class _Run:
         if l1 == 0.0 and l2 == 0.0:
             return 0.0
         return float(sum(l1 * np.abs(W).sum() + 0.5 * l2 * np.square(W).sum() for W in self.network._weights))
+
+    def _tell(self, count):
+        """Tell everybody who listens about the last epoch; returns a stop reason or None."""
+        o, history = self.options, self.history
+        values = history.last()
+        if o.plateau is not None:
+            o.schedule.plateau().observe(o.plateau.read(values), self.state.schedule_state)
+        given_up = self.best is not None and self.best.look(values, history.epoch[-1])
+        if self.bar is not None:
+            self._show(values, count)
+        stops = [callback(State(history.epoch[-1], self.network, history, values)) for callback in o.callbacks]
+        if o.target_loss is not None and history.loss[-1] <= o.target_loss:
+            return "target_loss"
+        if given_up:
+            return "early_stopping"
+        return "callback" if any(isinstance(stop, (bool, np.bool_)) and stop for stop in stops) else None
+
+    def _show(self, values, count):
+        shown = {"loss": f"{values['loss']:.6g}"}
+        if "val_loss" in values:
+            shown["val_loss"] = f"{values['val_loss']:.6g}"
+        shown["examples/s"] = f"{values['examples_per_second']:.3g}"
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update(count)
 
 
 def _work(job, n_threads):
@@ -336,19 +359,25 @@ def _work(job, n_threads):
             thread.join()
 
 
-def _training_state(network, optimizer):
-    """The network's optimizer state for `optimizer`: as it stands if the rule is the same, else new.
+def _training_state(network, options):
+    """The network's training state: as it stands if the optimizer is of the same rule, else new.
 
-    Another learning rate or another hyper-parameter of the same rule goes on with the slots.
+    Another learning rate or another hyper-parameter of the same rule goes on with the slots; an equal schedule goes on
+    with its state.
     """
-    state = network._training_state
+    optimizer, schedule, state = options.optimizer, options.schedule, network._training_state
     if state is not None and state.optimizer.name == optimizer.name:
         hyper = len(optimizer.hyper)
         state.numbers[:hyper] = optimizer.numbers()[:hyper]
         state.optimizer = optimizer
-        return state
-    state = TrainingState(optimizer, optimizer.numbers(), _memory.zeros(optimizer.n_slots, network._parameters.size))
-    network._training_state = state
+    else:
+        state = TrainingState(optimizer, optimizer.numbers(),
+                              _memory.zeros(optimizer.n_slots, network._parameters.size))
+        network._training_state = state
+    description = schedule.to_dict()
+    if description is None or description != state.schedule:
+        state.schedule, state.schedule_state = description, schedule.new_state()
+    state.split_seed = options.split_seed
     return state
 
 

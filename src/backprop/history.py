@@ -1,0 +1,187 @@
+"""History: what training did, epoch by epoch."""
+
+COLUMNS = ("epoch", "loss", "penalty", "val_loss", "learning_rate", "gradient_norm", "seconds", "examples_per_second")
+TABLE_ROWS = 12          # a longer history prints its first and last epochs
+
+
+class History:
+    """What training did, epoch by epoch, as lists of equal length; a value that was not measured is None, never NaN.
+
+    Each call of `Network.train` returns its own history; `first + second` joins them, and `network.history` is the
+    last. Columns are attributes and items: ``history.val_loss`` is ``history["val_loss"]``.
+
+    Parameters
+    ----------
+    metrics : iterable of str
+        Names of further columns.
+
+    Attributes
+    ----------
+    epoch : list of int
+        Number of the epoch over the network's life, from 1.
+    loss : list of float
+        Mean data loss of the epoch as it was trained: each example before its update, penalties excluded.
+    penalty : list of float
+        l1 ‖W‖₁ + (l2/2) ‖W‖² at the end of the epoch; `loss` + `penalty` is the objective.
+    val_loss : list of (float or None)
+        Loss on the validation data at the end of the epoch; None without validation.
+    learning_rate : list of float
+        η of the epoch.
+    gradient_norm : list of (float or None)
+        Euclidean norm of the gradient of the objective over all training data at the end of the epoch; measured only
+        where `metrics` asks for "gradient_norm".
+    seconds : list of float
+        Training time of the epoch, without validation, metrics and callbacks; epochs trained in one call of the core
+        share it evenly.
+    examples_per_second : list of float
+        Examples trained on in a second of that time.
+    stop_reason : str or None
+        "epochs", "early_stopping", "max_seconds", "max_updates", "target_loss", "converged", "callback" or
+        "interrupted" (by Ctrl-C); None while training, and after any other exception.
+    best_epoch : int or None
+        With early stopping: the epoch whose parameters came back.
+
+    Examples
+    --------
+    >>> import backprop as bp
+    >>> net = bp.Network([1, 1], output="identity", init="zeros")
+    >>> history = net.train([[1.0]], [[1.0]], epochs=3, learning_rate=0.125)
+    >>> history.loss
+    [1.0, 0.25, 0.0625]
+    >>> history.stop_reason
+    'epochs'
+    """
+
+    def __init__(self, metrics=()):
+        self._names = [*COLUMNS, *metrics]
+        for name in self._names:
+            setattr(self, name, [])
+        self.stop_reason = None
+        self.best_epoch = None
+
+    def keys(self):
+        """Names of the columns; with `history[name]` this makes ``dict(history)`` the columns.
+
+        Returns
+        -------
+        list of str
+        """
+        return list(self._names)
+
+    def __getitem__(self, name):
+        if name not in self._names:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __len__(self):
+        return len(self.epoch)
+
+    def __eq__(self, other):
+        return self.to_dict() == other.to_dict() if isinstance(other, History) else NotImplemented
+
+    __hash__ = None
+
+    def measured(self):
+        """Names of the columns that hold a value.
+
+        Returns
+        -------
+        list of str
+        """
+        return [name for name in self._names if any(value is not None for value in self[name])]
+
+    def last(self):
+        """The last epoch's measured values.
+
+        Returns
+        -------
+        dict
+        """
+        return {name: self[name][-1] for name in self._names if self[name] and self[name][-1] is not None}
+
+    def to_dict(self, columns_only=False):
+        """The history as plain lists, numbers and strings, as JSON takes them.
+
+        Parameters
+        ----------
+        columns_only : bool, default False
+            Leave `stop_reason` and `best_epoch` out: ``pandas.DataFrame(history.to_dict(columns_only=True))``.
+
+        Returns
+        -------
+        dict
+        """
+        out = {name: list(self[name]) for name in self._names}
+        return out if columns_only else {**out, "stop_reason": self.stop_reason, "best_epoch": self.best_epoch}
+
+    @classmethod
+    def from_dict(cls, values):
+        """The history that `to_dict` wrote.
+
+        Parameters
+        ----------
+        values : dict
+
+        Returns
+        -------
+        History
+        """
+        columns = {name: list(column) for name, column in values.items() if name not in ("stop_reason", "best_epoch")}
+        history = cls(name for name in columns if name not in COLUMNS)
+        length = len(columns.get("epoch", ()))
+        history.extend({name: columns.get(name, [None] * length) for name in history._names}, length)
+        history.stop_reason, history.best_epoch = values.get("stop_reason"), values.get("best_epoch")
+        return history
+
+    def __add__(self, other):
+        """This history continued by `other`; a column that one of them lacks is None there."""
+        if not isinstance(other, History):
+            return NotImplemented
+        joined = History(dict.fromkeys(name for part in (self, other) for name in part._names if name not in COLUMNS))
+        for part in (self, other):
+            joined.extend(part.to_dict(columns_only=True), len(part))
+        joined.stop_reason, joined.best_epoch = other.stop_reason, other.best_epoch
+        return joined
+
+    def extend(self, columns, count):
+        """Append `count` epochs: an iterable of values per column; a column left out gets None.
+
+        Parameters
+        ----------
+        columns : dict
+        count : int
+        """
+        for name in self._names:
+            getattr(self, name).extend(columns[name] if name in columns else [None] * count)
+
+    def trim(self):
+        """Drop the epoch that an interruption left half written, so that all columns are equally long again."""
+        length = min(len(self[name]) for name in self._names)
+        for name in self._names:
+            del self[name][length:]
+
+    def __repr__(self):
+        if not len(self):
+            return f"History(no epochs, stop_reason={self.stop_reason!r})"
+        val = "" if self.val_loss[-1] is None else f", val_loss {self.val_loss[-1]:.6g}"
+        return (f"History({len(self)} epochs, loss {self.loss[0]:.6g} -> {self.loss[-1]:.6g}{val}, "
+                f"{sum(self.seconds):.3g} s, stop_reason={self.stop_reason!r})")
+
+    def __str__(self):
+        names = [name for name in self.measured() if name != "penalty" or any(self.penalty)]
+        if not names:
+            return repr(self)
+        rows = range(len(self))
+        if len(self) > TABLE_ROWS:
+            rows = [*rows[:TABLE_ROWS // 2], None, *rows[-TABLE_ROWS // 2:]]
+        cells = [names, *[["..." if row is None else _cell(self[name][row]) for name in names] for row in rows]]
+        widths = [max(len(line[k]) for line in cells) for k in range(len(names))]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in cells]
+        return "\n".join([*lines, f"stop_reason: {self.stop_reason}"
+                                  + ("" if self.best_epoch is None else f"; best_epoch: {self.best_epoch}")])
+
+
+def _cell(value):
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.6g}"

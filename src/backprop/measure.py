@@ -1,0 +1,84 @@
+"""What is measured after an epoch besides its loss: validation loss, metrics, gradient norm."""
+
+import numpy as np
+
+from backprop import _memory
+from backprop._dispatch import core
+
+BLOCK = 64          # rows that the kernels feed forward at a time; it changes no bit
+
+
+class Measured:
+    """The measurements of one call of training.
+
+    Parameters
+    ----------
+    network : Network
+    options : backprop.training.Options
+    slice_rows : callable
+        How many examples may be looked at until Ctrl-C is heard again.
+    """
+
+    def __init__(self, network, options, slice_rows):
+        self.network, self.options, self.slice_rows = network, options, slice_rows
+        self.metrics = options.metrics
+        self.anything = options.validation is not None or bool(self.metrics.rows) or self.metrics.gradient_norm
+        if self.anything:
+            self.memory = _memory.zeros(core.work_size(network._plan, BLOCK))
+
+    def values(self):
+        """{column: value} at the network's present parameters; None for what is not finite."""
+        out, held = {}, self.options.validation
+        if held is not None:
+            out["val_loss"] = _finite(self._loss(held))
+        if self.metrics.gradient_norm:
+            out["gradient_norm"] = _finite(self._gradient_norm())
+        if self.metrics.rows:
+            out.update(self._metrics(self.options.train))
+            if held is not None:
+                out.update((f"val_{name}", value) for name, value in self._metrics(held).items())
+        return out
+
+    def _slices(self, n):
+        """Bounds of slices of n rows, each short enough to hear Ctrl-C after it."""
+        start = 0
+        while start < n:
+            stop = min(n, start + max(BLOCK, int(self.slice_rows())))
+            yield slice(start, stop)
+            start = stop
+
+    def _loss(self, examples):
+        """The mean loss: the bits of `Network.evaluate`."""
+        each = np.empty(len(examples))
+        for part in self._slices(len(examples)):
+            _, own = self.network._own(examples.X[part], examples.Y[part])
+            if own is None:
+                core.evaluate(self.network._plan, examples.X[part], examples.Y[part], each[part], self.memory, BLOCK)
+            else:
+                each[part] = own
+        weight = examples.weight
+        return each.mean() if weight is None else (weight @ each) / weight.sum()
+
+    def _metrics(self, examples):
+        P = np.empty(examples.Y.shape)
+        outputs = [None] * (len(self.network.sizes) - 1)
+        for part in self._slices(len(examples)):
+            core.forward(self.network._plan, examples.X[part], [*outputs, P[part]], self.memory, BLOCK)
+        return self.metrics.measure(examples.Y, P, examples.weight)
+
+    def _gradient_norm(self):
+        """‖∇(data loss + penalty)‖ over all training data."""
+        network, options, train = self.network, self.options, self.options.train
+        n = len(train)
+        scale = np.full(n, 1.0 / n) if train.weight is None else train.weight / n
+        gradient, each = _memory.zeros(network._parameters.size), np.empty(n)
+        for part in self._slices(n):
+            Y, _ = network._own(train.X[part], train.Y[part])
+            core.gradients(network._plan, train.X[part], Y, scale[part], gradient, None, each[part], self.memory, BLOCK)
+        for W, dW in zip(network._weights, network._split(gradient)[0]):
+            dW += options.l2 * W + options.l1 * np.sign(W)
+        return np.sqrt(np.square(gradient).sum())
+
+
+def _finite(value):
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,130 @@
+"""The options of one call of `Network.train`: checked, with the examples split and weighted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backprop import _check, examples, metrics, optimizers, schedules, stopping
+from backprop._dispatch import core
+
+MAX_THREADS = 256
+
+
+@dataclass
+class Options:
+    """Checked options of one call of `Network.train`."""
+
+    train: examples.Examples
+    validation: examples.Examples | None
+    split_seed: int | None
+    epochs: int
+    batch_size: int
+    optimizer: optimizers.Optimizer
+    shuffle: bool
+    schedule: schedules.Schedule
+    plateau: stopping.Monitor | None       # what the schedule watches
+    early_stopping: stopping.EarlyStopping | None
+    monitor: stopping.Monitor | None       # what early stopping watches
+    metrics: metrics.Metrics
+    l1: float
+    l2: float
+    clip_norm: float
+    max_seconds: float | None
+    max_updates: int | None
+    target_loss: float | None
+    callbacks: list
+    progress: bool
+    n_threads: int
+
+    def columns(self):
+        """Names of the history's columns beyond the usual."""
+        names = self.metrics.names
+        return [*names, *(f"val_{name}" for name in names)] if self.validation is not None else names
+
+
+def check(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffle, sample_weight, class_weight,
+          validation, early_stopping, schedule, metrics, l1, l2, clip_norm, max_seconds, max_updates, target_loss,
+          callbacks, progress, n_threads):
+    """`Options` from the arguments of `Network.train`, or the error that names the argument; nothing is changed."""
+    shuffle = _check.boolean(shuffle, "shuffle")
+    train, held, split_seed = _data(network, X, Y, sample_weight, class_weight, validation, shuffle)
+    batch_size, optimizer = _batch_and_rule(batch_size, len(train), optimizer, learning_rate)
+    options = Options(
+        train=train, validation=held, split_seed=split_seed, epochs=_check.integer(epochs, "epochs", minimum=0),
+        batch_size=batch_size, optimizer=optimizer, shuffle=shuffle and batch_size < len(train),
+        schedule=schedules.resolve(schedule), plateau=None,
+        early_stopping=stopping.resolve(early_stopping), monitor=None,
+        metrics=_metrics(metrics, train, network),
+        l1=_check.real(l1, "l1", minimum=0.0), l2=_check.real(l2, "l2", minimum=0.0),
+        clip_norm=_optional(clip_norm, "clip_norm", above=0.0) or 0.0,
+        max_seconds=_optional(max_seconds, "max_seconds", above=0.0),
+        max_updates=None if max_updates is None else _check.integer(max_updates, "max_updates", minimum=1),
+        target_loss=_optional(target_loss, "target_loss"),
+        callbacks=_callbacks(callbacks), progress=_check.boolean(progress, "progress"),
+        n_threads=_check.integer(n_threads, "n_threads", minimum=1, maximum=MAX_THREADS))
+    _monitors(options)
+    if not network_is_finite(network):
+        raise ValueError("the network's parameters are not finite; set them or call reset()")
+    return options
+
+
+def _data(network, X, Y, sample_weight, class_weight, validation, shuffle):
+    """(training examples with weights of mean 1, validation examples or None, seed of the split or None)."""
+    state = network._training_state
+    whole = examples.Examples(*network._examples(X, Y, sample_weight))
+    train, held, seed = examples.split(network, whole, validation, shuffle, None if state is None else state.split_seed)
+    train = examples.weighted_by_class(train, class_weight)
+    if train.weight is not None:
+        train = examples.Examples(train.X, train.Y, train.weight / train.weight.mean())
+    return train, held, seed
+
+
+def _batch_and_rule(batch_size, n, optimizer, learning_rate):
+    if isinstance(batch_size, str):
+        _check.choice(batch_size, "batch_size", ["full"])
+        batch_size = n
+    batch_size = min(_check.integer(batch_size, "batch_size", minimum=1), n)
+    optimizer = optimizers.resolve(optimizer, _optional(learning_rate, "learning_rate", above=0.0))
+    if optimizer.full_batch_only and batch_size != n:
+        raise ValueError(f"optimizer {optimizer.name!r} needs batch_size='full': its step sizes follow the sign of the "
+                         "whole gradient")
+    return batch_size, optimizer
+
+
+def _metrics(names, train, network):
+    if not (isinstance(names, (str, metrics.Metric)) or callable(names) or hasattr(names, "__iter__")):
+        raise TypeError(f"metrics must be names or callables, got {type(names).__name__}")
+    return metrics.Metrics(names, train.Y, soft=network.activations[-1] == "softmax")
+
+
+def _callbacks(callbacks):
+    callbacks = [callbacks] if callable(callbacks) else list(callbacks)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"callbacks must be callable, got {type(callback).__name__}")
+    return callbacks
+
+
+def _optional(value, name, **bounds):
+    return None if value is None else _check.real(value, name, **bounds)
+
+
+def _monitors(options):
+    """Fill in what early stopping and the schedule watch, once it is known what is measured."""
+    rule, plateau = options.early_stopping, options.schedule.plateau()
+    if rule is None and plateau is None:
+        return
+    measured = ["loss", "penalty", *(["val_loss"] if options.validation is not None else []), *options.columns(),
+                *([metrics.GRADIENT_NORM] if options.metrics.gradient_norm else [])]
+    if rule is not None:
+        options.monitor = stopping.monitor(rule.monitor, rule.mode, measured, options.metrics, "early_stopping")
+    if plateau is not None:
+        name = plateau.monitor
+        if name == "auto":
+            name = "loss" if options.validation is None else "val_loss"
+        options.plateau = stopping.monitor(name, plateau.mode, measured, options.metrics, "reduce_on_plateau")
+
+
+def network_is_finite(network):
+    """Whether every parameter is finite (a user may have written anything through the views)."""
+    return core.is_finite(network._parameters)

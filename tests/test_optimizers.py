@@ -1,0 +1,218 @@
+"""Optimizers: every row against torch's documented rule and scikit-learn's classes, and the objects that set it."""
+
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.neural_network import _stochastic_optimizers as oracle
+
+import backprop as bp
+from backprop import optimizers
+
+rng = np.random.default_rng(0)
+X, Y = rng.normal(size=(24, 5)), np.eye(3)[rng.integers(0, 3, 24)]
+EPOCHS, BATCH = 12, 6
+
+
+def network():
+    return bp.Network([5, 7, 3], hidden="tanh", output="softmax", loss="log_loss", seed=3)
+
+
+def flat(gradients):
+    return np.concatenate([part.ravel() for pair in zip(gradients.weights, gradients.biases) for part in pair])
+
+
+def by_hand(step, batch_size=BATCH):
+    """Parameters after EPOCHS in order, with step(w, g, t) -> w the update number t = 1, 2, ..."""
+    net, t = network(), 0
+    for _ in range(EPOCHS):
+        for start in range(0, len(X), batch_size):
+            t += 1
+            g = flat(net.gradients(X[start:start + batch_size], Y[start:start + batch_size]))
+            net.set_parameters(step(net.parameters, g, t))
+    return net.parameters
+
+
+def trained(optimizer, batch_size=BATCH):
+    net = network()
+    net.train(X, Y, epochs=EPOCHS, batch_size=batch_size, optimizer=optimizer, shuffle=False)
+    return net.parameters
+
+
+# torch's algorithms as documented under torch.optim, letter by letter.
+
+def sgd(lr, mu=0.0, nesterov=False):
+    b = None
+
+    def step(w, g, t):
+        nonlocal b
+        b = g if b is None else mu * b + g
+        return w - lr * (g + mu * b if nesterov else b)
+    return step
+
+
+def adagrad(lr, eps):
+    total = 0.0
+
+    def step(w, g, t):
+        nonlocal total
+        total = total + g * g
+        return w - lr * g / (np.sqrt(total) + eps)
+    return step
+
+
+def rmsprop(lr, alpha, eps):
+    v = 0.0
+
+    def step(w, g, t):
+        nonlocal v
+        v = alpha * v + (1 - alpha) * g * g
+        return w - lr * g / (np.sqrt(v) + eps)
+    return step
+
+
+def adam(lr, beta_1, beta_2, eps, decay=0.0):
+    m = v = 0.0
+
+    def step(w, g, t):
+        nonlocal m, v
+        w = w - lr * decay * w
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g * g
+        return w - lr * (m / (1 - beta_1**t)) / (np.sqrt(v / (1 - beta_2**t)) + eps)
+    return step
+
+
+def rprop(lr, shrink, grow, low, high):
+    eta = previous = None
+
+    def step(w, g, t):
+        nonlocal eta, previous
+        if previous is None:
+            eta, previous = np.full_like(g, lr), np.zeros_like(g)
+        sign = g * previous
+        eta = np.where(sign > 0, np.minimum(eta * grow, high), np.where(sign < 0, np.maximum(eta * shrink, low), eta))
+        previous = np.where(sign < 0, 0.0, g)
+        return w - np.sign(previous) * eta
+    return step
+
+
+RULES = {
+    "sgd": (optimizers.SGD(0.3), sgd(0.3)),
+    "momentum": (optimizers.Momentum(0.05, momentum=0.8), sgd(0.05, 0.8)),
+    "nesterov": (optimizers.Nesterov(0.05, momentum=0.8), sgd(0.05, 0.8, nesterov=True)),
+    "adagrad": (optimizers.AdaGrad(0.05, eps=1e-6), adagrad(0.05, 1e-6)),
+    "rmsprop": (optimizers.RMSprop(0.005, rho=0.9, eps=1e-6), rmsprop(0.005, 0.9, 1e-6)),
+    "adam": (optimizers.Adam(0.01, beta_1=0.8, beta_2=0.99, eps=1e-6), adam(0.01, 0.8, 0.99, 1e-6)),
+    "adamw": (optimizers.AdamW(0.01, beta_1=0.8, beta_2=0.99, eps=1e-6, weight_decay=0.1),
+              adam(0.01, 0.8, 0.99, 1e-6, 0.1)),
+    "rprop": (optimizers.Rprop(0.02, shrink=0.4, grow=1.3, step_min=1e-3, step_max=0.3),
+              rprop(0.02, 0.4, 1.3, 1e-3, 0.3)),
+}
+
+
+def test_every_row_has_a_rule():
+    assert tuple(RULES) == optimizers.NAMES
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_trajectories_are_torchs(name):
+    optimizer, step = RULES[name]
+    batch_size = len(X) if optimizer.full_batch_only else BATCH
+    expected = by_hand(step, batch_size)
+    assert np.abs(expected - network().parameters).max() > 0.05
+    np.testing.assert_allclose(trained(optimizer, batch_size), expected, rtol=0, atol=1e-9)
+
+
+DEFAULTS = {
+    "sgd": sgd(0.1), "momentum": sgd(0.01, 0.9), "nesterov": sgd(0.01, 0.9, True), "adagrad": adagrad(0.01, 1e-10),
+    "rmsprop": rmsprop(0.001, 0.99, 1e-8), "adam": adam(0.001, 0.9, 0.999, 1e-8),
+    "adamw": adam(0.001, 0.9, 0.999, 1e-8, 0.01), "rprop": rprop(0.01, 0.5, 1.2, 1e-6, 50.0),
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_default_hyper_parameters(name):
+    batch_size = len(X) if name == "rprop" else BATCH
+    np.testing.assert_allclose(trained(name, batch_size), by_hand(DEFAULTS[name], batch_size), rtol=0, atol=1e-9)
+
+
+def sklearn_step(make):
+    """scikit-learn's optimizer as a step: it adds its updates in place. Its Adam puts eps beside sqrt(v) before the
+    correction, so that only a vanishing eps makes the two one."""
+    state = []
+
+    def step(w, g, t):
+        if not state:
+            state.append(make([w.copy()]))
+        moved = [w.copy()]
+        state[0].update_params(moved, [g])
+        return moved[0]
+    return step
+
+
+@pytest.mark.parametrize("optimizer, make", [
+    (optimizers.SGD(0.2), lambda p: oracle.SGDOptimizer(p, 0.2, momentum=0.0, nesterov=False)),
+    (optimizers.Momentum(0.02), lambda p: oracle.SGDOptimizer(p, 0.02, momentum=0.9, nesterov=False)),
+    (optimizers.Nesterov(0.02), lambda p: oracle.SGDOptimizer(p, 0.02, momentum=0.9, nesterov=True)),
+    (optimizers.Adam(0.01, eps=1e-300), lambda p: oracle.AdamOptimizer(p, 0.01, epsilon=1e-300)),
+], ids=["sgd", "momentum", "nesterov", "adam"])
+def test_trajectories_are_scikit_learns(optimizer, make):
+    np.testing.assert_allclose(trained(optimizer), by_hand(sklearn_step(make)), rtol=0, atol=1e-9)
+
+
+# ---- objects ---------------------------------------------------------------------------------------------------------
+
+CLASSES = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam", "AdamW", "Rprop")
+
+
+@pytest.mark.parametrize("class_name, name", list(zip(CLASSES, optimizers.NAMES)))
+def test_objects_carry_the_tables_defaults(class_name, name):
+    make = getattr(bp.optimizers, class_name)
+    assert make() == optimizers.Optimizer(name) == optimizers.resolve(name)
+    assert hash(make()) == hash(optimizers.Optimizer(name))
+    assert make(learning_rate=0.5).learning_rate == make(0.5).learning_rate == 0.5
+    assert {key: p.default for key, p in inspect.signature(make).parameters.items()} == make().hyper
+    assert make.__name__ == class_name and "Parameters" in make.__doc__
+    assert repr(make()).startswith(f"{name}(learning_rate=")
+
+
+def test_equality_is_by_rule_and_numbers():
+    assert optimizers.Adam(beta_1=0.8) != optimizers.Adam()
+    assert optimizers.Momentum() != optimizers.Nesterov()
+    assert optimizers.SGD() != "sgd"
+
+
+def test_the_call_of_train_may_replace_the_learning_rate():
+    net = network()
+    assert net.train(X, Y, optimizer=optimizers.Adam(0.5), learning_rate=0.02).learning_rate == [0.02]
+
+
+@pytest.mark.parametrize("make, error, match", [
+    (lambda: optimizers.Adam(beta_3=1), TypeError, "no parameter 'beta_3'"),
+    (lambda: optimizers.Adam(beta_1=1.0), ValueError, "beta_1 must be less than 1"),
+    (lambda: optimizers.SGD(0.0), ValueError, "learning_rate must be greater than 0"),
+    (lambda: optimizers.Rprop(grow=0.9), ValueError, "grow must be greater than 1"),
+    (lambda: optimizers.Optimizer("newton"), ValueError, "unknown optimizer 'newton'.*rprop"),
+    (lambda: network().train(X, Y, optimizer=optimizers.Adam), TypeError, "optimizer must be a name or an object"),
+    (lambda: network().train(X, Y, optimizer="rprop"), ValueError, "batch_size='full'"),
+])
+def test_bad_optimizers_are_refused(make, error, match):
+    with pytest.raises(error, match=match):
+        make()
+
+
+# ---- state -----------------------------------------------------------------------------------------------------------
+
+def test_another_rule_starts_with_a_new_state_and_the_same_rule_goes_on():
+    fresh, changed, continued = network(), network(), network()
+    for net in (fresh, changed, continued):
+        net.train(X, Y, epochs=2, batch_size=BATCH, optimizer="sgd" if net is fresh else "momentum", shuffle=False)
+        net.set_parameters(network().parameters)
+    changed.train(X, Y, batch_size=BATCH, optimizer="nesterov", shuffle=False)
+    fresh.train(X, Y, batch_size=BATCH, optimizer="nesterov", shuffle=False)
+    assert changed.parameters.tobytes() == fresh.parameters.tobytes()
+    continued.train(X, Y, batch_size=BATCH, optimizer=optimizers.Momentum(momentum=0.5), shuffle=False)
+    new = network()
+    new.train(X, Y, batch_size=BATCH, optimizer=optimizers.Momentum(momentum=0.5), shuffle=False)
+    assert continued.parameters.tobytes() != new.parameters.tobytes()
