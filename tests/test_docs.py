@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import os
 import pkgutil
 import re
 import subprocess
@@ -70,7 +71,7 @@ def test_kernels_that_the_lecture_page_names_exist():
 def test_digits_example(tmp_path):
     """What `make demo` runs: accuracy of at least 0.95, and a model that loads again."""
     run = subprocess.run([sys.executable, str(ROOT / "examples" / "digits.py")], cwd=tmp_path, capture_output=True,
-                         text=True, timeout=120)
+                         text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(Path(backprop.__file__).parents[1])})
     assert run.returncode == 0, run.stderr
     accuracy = float(re.search(r"test accuracy:? (0\.\d+|1\.0+)", run.stdout, re.IGNORECASE).group(1))
     assert accuracy >= 0.95
