@@ -34,11 +34,13 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(SOURCES) | $(BIN)/pip
-	@echo "Building and installing backprop into $(VENV): a minute or two the first time"
-	$(BIN)/pip install --quiet .
+	@echo "Building backprop and installing it into $(VENV): a minute or two"
+	rm -rf $(VENV)/wheel
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir $(VENV)/wheel .
+	$(BIN)/pip install --quiet --force-reinstall --no-deps $(VENV)/wheel/*.whl
+	$(BIN)/pip install --quiet $(VENV)/wheel/*.whl
 	@touch $@
 
-$(VENV)/tested: $(SOURCES) | $(BIN)/pip
-	@echo "Building and installing backprop and what its tests need into $(VENV): a minute or two the first time"
-	$(BIN)/pip install --quiet '.[test]'
-	@touch $(VENV)/installed $@
+$(VENV)/tested: $(VENV)/installed
+	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[test]"
+	@touch $@
