@@ -1,0 +1,46 @@
+# From a fresh clone, `make demo` and `make test` need Python 3.11 or later with venv, a C compiler and make; all else goes
+# into .venv. The tests run against the installed package, which is installed again when its sources have changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name '*.py' -o -name '*.pyx' \
+	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 14
+
+demo: $(VENV)/installed ## train on the bundled digits, print accuracy and confusion matrix, save the model
+	$(BIN)/python examples/digits.py
+
+test: $(VENV)/tested ## install what the tests need and run them all
+	$(BIN)/python -m pytest tests bench --benchmark-disable
+
+bench: $(VENV)/tested ## time the kernels against NumPy and scikit-learn, after checking that they agree
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest bench --benchmark-only --benchmark-columns=min,median,rounds
+
+lint: | $(BIN)/pip ## check the style with ruff
+	$(BIN)/pip install --quiet ruff
+	$(BIN)/ruff check .
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
+	find src tests bench examples -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(SOURCES) | $(BIN)/pip
+	@echo "Building backprop and installing it into $(VENV): a minute or two"
+	rm -rf $(VENV)/wheel
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir $(VENV)/wheel .
+	$(BIN)/pip install --quiet --force-reinstall --no-deps $(VENV)/wheel/*.whl
+	$(BIN)/pip install --quiet $(VENV)/wheel/*.whl
+	@touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[test]"
+	@touch $@

@@ -1,0 +1,80 @@
+"""The documentation is a program: the code in README.md, docs/*.md and the docstrings runs and prints what they say."""
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import markdown
+import pytest
+
+import backprop
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+MODULES = sorted(m.name for m in pkgutil.walk_packages(backprop.__path__, "backprop.")
+                 if not re.search(r"\._c(ore|pu)|__main__$", m.name))
+LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    count = markdown.run(page)
+    assert count == page.read_text(encoding="utf-8").count("```python\n")
+
+
+def test_readme_and_lecture_have_code():
+    assert len(markdown.blocks((ROOT / "README.md").read_text(encoding="utf-8"))) >= 1
+    assert len(markdown.blocks((ROOT / "docs" / "lecture.md").read_text(encoding="utf-8"))) >= 9
+
+
+@pytest.mark.parametrize("text, message", [
+    ("```python\nprint(1)\n```\n\n```text\n2\n```\n", "prints\n1\n\nnot\n2"),
+    ("```python\nprint(1)\n```\n\nWords.\n\n```text\n1\n```\n", "prints\n1\n\nnot\n"),
+])
+def test_a_wrong_output_is_found(text, message, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(AssertionError, match="line 2") as caught:
+        markdown.run(page)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["backprop", *MODULES])
+def test_docstrings(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target, _ in LINK.findall(page.read_text(encoding="utf-8")):
+        assert re.match(r"https?://", target) or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_kernels_that_the_lecture_page_names_exist():
+    core = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src/backprop").rglob("*.p[yx][xi]")))
+    rows = re.findall(r"^\*\*In the core:\*\* (.*)$", (ROOT / "docs/lecture.md").read_text(encoding="utf-8"), re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert len(names) >= 12
+    for name in names:
+        assert re.search(rf"\b(def|cdef|void|double|int|enum|bint)\b[^\n]*\b{name}\(", core) or f"{name}[" in core, name
+
+
+def test_digits_example(tmp_path):
+    """What `make demo` runs: accuracy of at least 0.95, and a model that loads again."""
+    run = subprocess.run([sys.executable, str(ROOT / "examples" / "digits.py")], cwd=tmp_path, capture_output=True,
+                         text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(Path(backprop.__file__).parents[1])})
+    assert run.returncode == 0, run.stderr
+    accuracy = float(re.search(r"test accuracy:? (0\.\d+|1\.0+)", run.stdout, re.IGNORECASE).group(1))
+    assert accuracy >= 0.95
+    X, y = backprop.data.digits()
+    net = backprop.load(tmp_path / "digits-model.safetensors")
+    assert (net.predict(X).argmax(axis=1) == y).mean() >= 0.95

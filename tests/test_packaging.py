@@ -1,0 +1,76 @@
+"""What an installation holds, and how it behaves when it is imported."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import backprop
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def distribution():
+    try:
+        return importlib.metadata.distribution("backprop-core")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("backprop runs from the source tree: it is not installed")
+
+
+def test_version(distribution):
+    assert distribution.version == backprop.__version__
+
+
+def test_metadata(distribution):
+    assert distribution.metadata["Requires-Python"] == ">=3.11"
+    assert distribution.metadata["License-Expression"] == "BSD-3-Clause"
+    required = {re.match(r"[\w-]+", r).group() for r in distribution.requires if "extra ==" not in r}
+    assert required == {"numpy", "safetensors", "tqdm"}
+
+
+def test_no_sources_are_installed(distribution):
+    names = [str(name) for name in distribution.files or []]
+    if not any(name.startswith("backprop/") for name in names):
+        pytest.skip("an editable installation lists no files")
+    assert any(name.startswith("backprop/_core.") for name in names)
+    assert [name for name in names if name.endswith((".pyx", ".pxi", ".c", ".h"))] == []
+
+
+def test_package_data():
+    files = {entry.name for entry in resources.files("backprop.datasets").iterdir()}
+    assert {"digits.csv.gz", "README.md"} <= files              # the data, and its source and licence
+    assert resources.files("backprop").joinpath("py.typed").is_file()
+
+
+def test_import_is_quiet_and_light():
+    code = ("import sys, backprop; heavy = {'sklearn', 'scipy', 'matplotlib', 'tqdm', 'pandas', 'torch', 'dask', 'argparse'};"
+            "print(sorted(heavy & set(sys.modules)))")
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "[]\n", "")
+
+
+def test_import_changes_no_global_state():
+    code = ("import locale, random, signal, numpy as np\n"
+            "def state(): return (random.getstate(), np.random.get_state()[1].tobytes(), np.geterr(), locale.setlocale(0),"
+            " signal.getsignal(signal.SIGINT), np.get_printoptions())\n"
+            "before = state(); import backprop; assert state() == before")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_make_help_lists_every_target():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE).group(1).split()
+    described = re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)
+    assert described == phony
+
+
+def test_commands_in_the_texts_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\bmake ([a-z]+)\b", (ROOT / name).read_text(encoding="utf-8")):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{name} names make {target}"
