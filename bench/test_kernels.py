@@ -1,8 +1,8 @@
 """Time the kernels against plain NumPy (`tests/reference.py`) and scikit-learn, after checking that they agree.
 
-`make bench` runs this with pytest-benchmark and prints how many times faster the library is; `make test` runs every case
-once, for the checks alone. Peers and library run in one process; `make bench` gives the BLAS of the peers one thread, as
-the library has.
+`make bench` runs this with pytest-benchmark and prints how many times faster the library is; `make test` runs every
+case once, for the checks alone. Peers and library run in one process; `make bench` gives the BLAS of the peers one
+thread, as the library has.
 """
 
 import sys
@@ -85,7 +85,7 @@ def test_epoch(benchmark, capsys, sizes, batch_size):
 
 
 def scikit_learn(net, X, Y):
-    """scikit-learn's network of the same shape and weights, set to the same algorithm: one example at a time, plain SGD."""
+    """scikit-learn's network of the same shape and weights, and the same algorithm: one example at a time, plain SGD."""
     neural_network = pytest.importorskip("sklearn.neural_network")
     peer = neural_network.MLPRegressor(
         hidden_layer_sizes=net.sizes[1:-1], activation="logistic", solver="sgd", batch_size=1, alpha=0.0, momentum=0.0,
@@ -109,5 +109,6 @@ def test_online_epoch_against_scikit_learn(benchmark, capsys):
     net.train(X, Y, **options)
     peer.partial_fit(X, Y)
     assert difference(net, sklearn_parameters(peer)) <= 1e-10
-    ratio = compare(benchmark, capsys, lambda: net.train(X, Y, **options), lambda: peer.partial_fit(X, Y), "scikit-learn")
+    ratio = compare(benchmark, capsys, lambda: net.train(X, Y, **options), lambda: peer.partial_fit(X, Y),
+                    "scikit-learn")
     assert ratio is None or ratio >= 20

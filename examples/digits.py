@@ -17,7 +17,8 @@ def confusion(y, predicted):
 
 def show_progress(state):
     if state.epoch == 1 or state.epoch % 5 == 0:
-        print(f"  epoch {state.epoch:2d} of {EPOCHS}: loss {state.logs['loss']:.4f}, {1000 * state.logs['seconds']:.1f} ms")
+        loss, seconds = state.logs["loss"], state.logs["seconds"]
+        print(f"  epoch {state.epoch:2d} of {EPOCHS}: loss {loss:.4f}, {1000 * seconds:.1f} ms")
 
 
 def main():
@@ -27,7 +28,8 @@ def main():
 
     net = bp.Network([64, 32, 10], hidden="tanh", loss="log_loss", seed=0)
     print(net.summary())
-    net.train(X_train, bp.data.one_hot(y_train), epochs=EPOCHS, batch_size=10, learning_rate=0.3, callbacks=show_progress)
+    net.train(X_train, bp.data.one_hot(y_train), epochs=EPOCHS, batch_size=10, learning_rate=0.3,
+              callbacks=show_progress)
 
     predicted = net.predict(X_test).argmax(axis=1)
     print(f"\nTest accuracy: {(predicted == y_test).mean():.4f}")

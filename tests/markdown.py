@@ -51,7 +51,8 @@ def run(path):
         with contextlib.redirect_stdout(printed):
             exec(code, namespace)
         if printed.getvalue() != block.output:
-            raise AssertionError(f"{path}, line {block.line}: the block prints\n{printed.getvalue()}\nnot\n{block.output}")
+            raise AssertionError(f"{path}, line {block.line}: the block prints\n{printed.getvalue()}\n"
+                                 f"not\n{block.output}")
     return len(found)
 
 

@@ -60,8 +60,9 @@ def test_links_lead_somewhere(page):
 
 
 def test_kernels_that_the_lecture_page_names_exist():
-    core = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src/backprop").rglob("*.p[yx][xi]")))
-    rows = re.findall(r"^\*\*In the core:\*\* (.*)$", (ROOT / "docs/lecture.md").read_text(encoding="utf-8"), re.MULTILINE)
+    core = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src/backprop").rglob("*.p[yx][xi]"))
+    lecture = (ROOT / "docs/lecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\*\*In the core:\*\* (.*)$", lecture, re.MULTILINE)
     names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert len(names) >= 12
     for name in names:
@@ -70,8 +71,9 @@ def test_kernels_that_the_lecture_page_names_exist():
 
 def test_digits_example(tmp_path):
     """What `make demo` runs: accuracy of at least 0.95, and a model that loads again."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(backprop.__file__).parents[1])}
     run = subprocess.run([sys.executable, str(ROOT / "examples" / "digits.py")], cwd=tmp_path, capture_output=True,
-                         text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(Path(backprop.__file__).parents[1])})
+                         text=True, timeout=120, env=environment)
     assert run.returncode == 0, run.stderr
     accuracy = float(re.search(r"test accuracy:? (0\.\d+|1\.0+)", run.stdout, re.IGNORECASE).group(1))
     assert accuracy >= 0.95

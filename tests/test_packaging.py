@@ -48,7 +48,8 @@ def test_package_data():
 
 
 def test_import_is_quiet_and_light():
-    code = ("import sys, backprop; heavy = {'sklearn', 'scipy', 'matplotlib', 'tqdm', 'pandas', 'torch', 'dask', 'argparse'};"
+    code = ("import sys, backprop\n"
+            "heavy = {'sklearn', 'scipy', 'matplotlib', 'tqdm', 'pandas', 'torch', 'dask', 'argparse', 'safetensors'}\n"
             "print(sorted(heavy & set(sys.modules)))")
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stdout, run.stderr) == (0, "[]\n", "")
@@ -56,8 +57,8 @@ def test_import_is_quiet_and_light():
 
 def test_import_changes_no_global_state():
     code = ("import locale, random, signal, numpy as np\n"
-            "def state(): return (random.getstate(), np.random.get_state()[1].tobytes(), np.geterr(), locale.setlocale(0),"
-            " signal.getsignal(signal.SIGINT), np.get_printoptions())\n"
+            "def state(): return (random.getstate(), np.random.get_state()[1].tobytes(), np.geterr(),"
+            " locale.setlocale(locale.LC_ALL), signal.getsignal(signal.SIGINT), np.get_printoptions())\n"
             "before = state(); import backprop; assert state() == before")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
