@@ -85,7 +85,7 @@ def test_epoch(benchmark, capsys, sizes, batch_size):
 
 
 def scikit_learn(net, X, Y):
-    """scikit-learn's network of the same shape and weights, and the same algorithm: one example at a time, plain SGD."""
+    """scikit-learn's network of the same shape and weights, and the same algorithm: plain SGD, example by example."""
     neural_network = pytest.importorskip("sklearn.neural_network")
     peer = neural_network.MLPRegressor(
         hidden_layer_sizes=net.sizes[1:-1], activation="logistic", solver="sgd", batch_size=1, alpha=0.0, momentum=0.0,
