@@ -113,7 +113,8 @@ def markdown(table):
 
 def tables(results):
     met = [figure["met"] for record in results["cases"] for figure in record["figures"] if figure["met"] is not None]
-    return "\n".join(["", plain(rows(results)), "", plain(figures(results)), "",
+    parts = [plain(table) for table in (rows(results), figures(results)) if len(table) > 1]
+    return "\n\n".join(["", *parts,
                       f"{sum(met)} of {len(met)} figures met ({results['machine']['simd']}); {results['seconds']:.0f} s"])
 
 

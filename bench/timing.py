@@ -1,4 +1,9 @@
-"""Interleaved timing: every contender once per round, medians and quartiles over the rounds."""
+"""Interleaved timing: every contender once per round, medians and quartiles over the rounds.
+
+A contender on one core is busy all the time, so its wall time and its processor time (all threads) agree to a per mille
+while nobody else wants the core. Where they do not, the core was given away, and the processor time is what counts; the
+report says how many samples that were. Contenders with threads of their own are timed by the wall.
+"""
 
 import gc
 import statistics
@@ -9,8 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from environment import Cores
 
-DISTURBED = 0.03        # share of a sample's wall time that was spent off the processor; above it the sample is repeated
-TRIES = 3
+DISTURBED = 0.02        # share of a sample's wall time during which the core belonged to somebody else
 SLOW = 4.0              # seconds after which a slow contender takes no more samples (it has at least three)
 
 
@@ -78,13 +82,16 @@ def agree(contender, expected):
 
 
 def sample(contender, repetitions):
-    """(wall seconds, share of them off the processor) of run(repetitions)."""
+    """(seconds, whether the core was taken away meanwhile) of run(repetitions)."""
     contender.reset()
     with Cores(contender.cores):
         cpu, wall = time.process_time(), time.perf_counter()
         contender.run(repetitions)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return wall, 1.0 - cpu / wall
+    if contender.cores is not None:
+        return wall, False
+    disturbed = wall - cpu > DISTURBED * wall
+    return (cpu if disturbed else wall), disturbed
 
 
 def calibrate(contender, seconds):
@@ -93,10 +100,10 @@ def calibrate(contender, seconds):
     contender.run(1)
     repetitions = 1
     while True:
-        wall, _ = sample(contender, repetitions)
-        if wall >= seconds:
+        lasted, _ = sample(contender, repetitions)
+        if lasted >= seconds:
             return repetitions
-        repetitions = max(repetitions + 1, min(repetitions * 16, int(repetitions * 1.1 * seconds / wall) + 1))
+        repetitions = max(repetitions + 1, min(repetitions * 16, int(repetitions * 1.1 * seconds / lasted) + 1))
 
 
 def fastest_forms(contenders, seconds):
@@ -117,11 +124,11 @@ def _trial(contender, seconds):
     return min(sample(contender, repetitions)[0] for _ in range(4)) / repetitions
 
 
-def interleave(contenders, repeats, seconds):
-    """`Timing` of each contender: rounds in which each takes one sample of at least `seconds`."""
+def interleave(contenders, repeats, least):
+    """`Timing` of each contender: rounds in which each takes one sample of at least `least` seconds."""
     timings = []
     for contender in contenders:
-        timings.append(Timing(contender, calibrate(contender, seconds)))
+        timings.append(Timing(contender, calibrate(contender, least)))
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -129,21 +136,11 @@ def interleave(contenders, repeats, seconds):
         for _ in range(repeats):
             for timing in timings:
                 if len(timing.samples) < 3 or sum(timing.samples) * timing.repetitions < SLOW:
-                    timing.samples.append(_undisturbed(timing))
+                    seconds, disturbed = sample(timing.contender, timing.repetitions)
+                    timing.samples.append(seconds / timing.repetitions)
+                    timing.disturbed += disturbed
             gc.collect()
     finally:
         if enabled:
             gc.enable()
     return timings
-
-
-def _undisturbed(timing):
-    """Seconds per repetition; a sample during which another process held the core is taken again, the least of them kept."""
-    walls = []
-    for _ in range(TRIES):
-        wall, away = sample(timing.contender, timing.repetitions)
-        walls.append(wall)
-        if away <= DISTURBED:
-            break
-        timing.disturbed += 1
-    return min(walls) / timing.repetitions

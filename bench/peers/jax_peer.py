@@ -56,14 +56,16 @@ def _by_grad(eta):
     return step
 
 
-def training(task, forms=None):
-    """Forms: deltas by hand or by grad, scan plain or unrolled by 4; each in float64, the fastest also in float32."""
+def training(task, few=False):
+    """Forms: deltas by hand or by grad, scan plain or unrolled by 4, in float64 and float32; `few`: by hand only."""
     if task.optimizer != "sgd" or len(task.X) % task.batch_size:
         return []
-    steps = {"by hand": _by_hand(task.learning_rate), "by grad": _by_grad(task.learning_rate)}
-    forms = forms or [(how, unroll) for how in steps for unroll in (1, 4) if unroll * task.batch_size <= len(task.X)]
-    return [_contender(task, steps[how], f"{how}, unroll {unroll}", unroll, dtype)
-            for dtype in (jnp.float64, jnp.float32) for how, unroll in forms]
+    steps = {"by hand": _by_hand(task.learning_rate)}
+    if not few:
+        steps["by grad"] = _by_grad(task.learning_rate)
+    unrolls = [unroll for unroll in (1, 4) if unroll * task.batch_size <= len(task.X)]
+    return [_contender(task, step, f"{how}, unroll {unroll}", unroll, dtype)
+            for dtype in (jnp.float64, jnp.float32) for how, step in steps.items() for unroll in unrolls]
 
 
 def _contender(task, step, form, unroll, dtype):

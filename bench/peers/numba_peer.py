@@ -117,9 +117,10 @@ def _batch_source(sizes, batch_size):
     return "\n".join(out)
 
 
-def training(task):
+def training(task, few=False):
     """Forms online: both layouts, sizes as literals or not, fastmath on or off (off: the dot products do not vectorise, so
-    one layout only). With many zeros also loops that skip them, a contender of its own. Mini-batches: BLAS by np.dot.
+    one layout only); `few`: fastmath on only. With many zeros also loops that skip them, a contender of its own.
+    Mini-batches: BLAS by np.dot.
     """
     if task.optimizer != "sgd" or len(task.X) % task.batch_size:
         return []
@@ -129,7 +130,7 @@ def training(task):
     for literal in (True, False):
         sizes = "literal sizes" if literal else "any sizes"
         forms.append(_contender(task, NAME, _units_source(task.sizes, literal), f"unit by unit, {sizes}", True, True))
-        for fastmath in (True, False):
+        for fastmath in (True,) if few else (True, False):
             forms.append(_contender(task, NAME, _inputs_source(task.sizes, literal, False), f"input by input, {sizes}", fastmath))
             if (task.X[:256] == 0.0).mean() > 0.5:
                 forms.append(_contender(task, "numba, zeros skipped", _inputs_source(task.sizes, literal, True),

@@ -41,7 +41,7 @@ def _batches(task):
     return [(X[k:k + B], Y[k:k + B]) for k in range(0, len(X), B)]
 
 
-def training(task):
+def training(task, few=False):
     """Forms: torch.optim's step, and autograd with one in-place update of all parameters."""
     return [_contender(task, _optimizer_step, "autograd, torch.optim"),
             *([_contender(task, _in_place_step, "autograd, foreach update")] if task.optimizer == "sgd" else [])]
