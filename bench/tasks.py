@@ -1,0 +1,146 @@
+"""What is to be computed, as arrays, and the plain NumPy reference every contender must agree with."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Training:
+    """Epochs of gradient descent on a network of sigmoids, in the order of the rows.
+
+    One step on a batch of B rows minimises the mean of C = Σ_j (y'_j - y_j)² (no ½); `loss="log_loss"` is the same with
+    Σ_j -y log y' - (1 - y) log(1 - y'), for a peer that cannot put a sigmoid under a squared error.
+    """
+
+    sizes: list
+    batch_size: int
+    X: np.ndarray               # (n, n_0)
+    Y: np.ndarray               # (n, n_L), zeros and ones
+    weights: list               # W[l], (n_{l-1}, n_l)
+    biases: list                # b[l], (n_l,)
+    optimizer: str = "sgd"      # or "adam": 0.9, 0.999, eps 1e-8
+    learning_rate: float = 0.1
+    n_threads: int = 1
+
+    @property
+    def flops(self):
+        """Per example: two per multiply-add of forward, deltas (none for layer 1) and gradients."""
+        products = [n_in * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:])]
+        return 2 * (2 * sum(products) + sum(products[1:]))
+
+
+@dataclass
+class Prediction:
+    """One row through a network of sigmoids, called from Python."""
+
+    sizes: list
+    x: np.ndarray               # (n_0,)
+    weights: list
+    biases: list
+
+
+@dataclass
+class Separation:
+    """Epochs of the stochastic perceptron over shuffled rows; checked for one epoch in the order of the rows."""
+
+    X: np.ndarray               # (n, d)
+    y: np.ndarray               # (n,) -1.0 or 1.0
+
+
+@dataclass
+class Product:
+    """X W for square matrices."""
+
+    X: np.ndarray
+    W: np.ndarray
+
+
+def training(sizes, batch_size, n, zeros=0.0, seed=0, **options):
+    """A `Training` on random data; a share `zeros` of the inputs is exactly 0."""
+    rng = np.random.default_rng(seed)
+    X = rng.random((n, sizes[0]))
+    X[rng.random(X.shape) < zeros] = 0.0
+    Y = (rng.random((n, sizes[-1])) < 0.5).astype(np.float64)
+    return Training(sizes, batch_size, X, Y, *initial(sizes, rng), **options)
+
+
+def initial(sizes, rng):
+    """Random weights, and biases that are not zero, so that a forgotten bias is noticed."""
+    pairs = list(zip(sizes, sizes[1:]))
+    return ([rng.normal(size=pair) / np.sqrt(pair[0]) for pair in pairs], [0.1 * rng.normal(size=n_out) for _, n_out in pairs])
+
+
+def prediction(sizes, seed=0):
+    rng = np.random.default_rng(seed)
+    return Prediction(sizes, rng.random(sizes[0]), *initial(sizes, rng))
+
+
+def separation(n, d, seed=0):
+    """Two overlapping classes, so that every epoch makes mistakes."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d))
+    y = np.sign(X @ rng.normal(size=d) + 0.5 * np.sqrt(d) * rng.normal(size=n))
+    return Separation(X, np.where(y == 0.0, 1.0, y))
+
+
+def product(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return Product(rng.random((n, n)), rng.random((n, n)))
+
+
+def flat(weights, biases):
+    """W[1], b[1], W[2], ... as one vector."""
+    return np.concatenate([np.ravel(part) for pair in zip(weights, biases) for part in pair])
+
+
+def sigmoid(a):
+    return 1.0 / (1.0 + np.exp(-a))
+
+
+def trained(task, loss="squared_error"):
+    """Parameters after one epoch, by the formulas and nothing else."""
+    W, b = [w.copy() for w in task.weights], [v.copy() for v in task.biases]
+    m, v, t = np.zeros(flat(W, b).size), np.zeros(flat(W, b).size), 0
+    for start in range(0, len(task.X), task.batch_size):
+        x, y = task.X[start:start + task.batch_size], task.Y[start:start + task.batch_size]
+        z = [x]
+        for W_l, b_l in zip(W, b):
+            z.append(sigmoid(z[-1] @ W_l + b_l))
+        delta = (z[-1] - y) / len(x)
+        if loss == "squared_error":
+            delta = 2.0 * delta * z[-1] * (1.0 - z[-1])
+        dW, db = [], []
+        for l in range(len(W) - 1, -1, -1):
+            dW.insert(0, z[l].T @ delta)
+            db.insert(0, delta.sum(axis=0))
+            if l > 0:
+                delta = (delta @ W[l].T) * z[l] * (1.0 - z[l])
+        step = flat(dW, db)
+        if task.optimizer == "adam":
+            t += 1
+            m, v = 0.9 * m + 0.1 * step, 0.999 * v + 0.001 * step * step
+            step = (m / (1.0 - 0.9**t)) / (np.sqrt(v / (1.0 - 0.999**t)) + 1e-8)
+        position = 0
+        for parts in zip(W, b):
+            for part in parts:
+                part -= task.learning_rate * step[position:position + part.size].reshape(part.shape)
+                position += part.size
+    return flat(W, b)
+
+
+def predicted(task):
+    z = task.x
+    for W, b in zip(task.weights, task.biases):
+        z = sigmoid(z @ W + b)
+    return z
+
+
+def separated(task):
+    """(w, b) after one epoch of w += y x, b += y on mistakes, in the order of the rows."""
+    w, b = np.zeros(task.X.shape[1]), 0.0
+    for x, y in zip(task.X, task.y):
+        if y * (x @ w + b) <= 0.0:
+            w += y * x
+            b += y
+    return np.append(w, b)
