@@ -57,7 +57,7 @@ class Measured:
             else:
                 each[part] = own
         weight = examples.weight
-        return each.mean() if weight is None else (weight @ each) / weight.sum()
+        return each.mean() if weight is None else (weight * each).sum() / weight.sum()
 
     def _metrics(self, examples):
         P = np.empty(examples.Y.shape)

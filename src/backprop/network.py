@@ -362,7 +362,7 @@ class Network:
             each = np.empty(X.shape[0])
             block = min(BLOCK, X.shape[0])
             core.evaluate(self._plan, X, Y, each, _memory.zeros(core.work_size(self._plan, block)), block)
-        return float(each.mean() if weight is None else (weight @ each) / weight.sum())
+        return float(each.mean() if weight is None else (weight * each).sum() / weight.sum())
 
     # ---- gradients -----------------------------------------------------------------------------------------------
 
@@ -393,7 +393,7 @@ class Network:
         scale = np.full(n, 1.0 / n) if weight is None else weight / weight.mean() / n
         gradient = _memory.zeros(self._parameters.size)
         each = self._backpropagate(X, Y, scale, gradient, None)
-        return float(each.mean() if weight is None else (weight @ each) / weight.sum()), gradient
+        return float(each.mean() if weight is None else (weight * each).sum() / weight.sum()), gradient
 
     def _backpropagate(self, X, Y, scale, gradient, inputs):
         Y, own = self._own(X, Y)

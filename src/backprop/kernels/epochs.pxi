@@ -56,7 +56,9 @@ cdef void work_on(Job *job, Py_ssize_t t) noexcept nogil:
     for e in range(job.parts):
         if bp_abandoned(who.barrier):
             return
-        if job.one_by_one:
+        if job.one_by_one and is_tiny(net):
+            train_tiny(net, &job.task, e * job.rows_per_part, (e + 1) * job.rows_per_part, &job.losses[e])
+        elif job.one_by_one:
             train_online(net, &job.work, &job.task, &job.sparse, &job.online, e * job.rows_per_part,
                          (e + 1) * job.rows_per_part, &job.losses[e])
         else:

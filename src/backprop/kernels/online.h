@@ -128,7 +128,6 @@ static void bp_sparse_update(ptrdiff_t count, const int32_t *index, const double
 /* One unit: w := w + ds z_prev, then sum_j z_new_j w_j in the fixed 8-lane pattern of bp_dot8. */
 static double bp_update_dot8(ptrdiff_t n, double *w, const double *z_prev, double ds, const double *z_new) {
     vd acc[8 / VL];
-    double lanes[8];
     const vd d = v_set(ds);
     ptrdiff_t j = 0;
     for (int v = 0; v < 8 / VL; v++) acc[v] = (vd){0};
@@ -138,12 +137,16 @@ static double bp_update_dot8(ptrdiff_t n, double *w, const double *z_prev, doubl
             v_store(w + j + v * VL, wv);
             acc[v] = v_fma(v_load(z_new + j + v * VL), wv, acc[v]);
         }
-    for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
-    for (int k = 0; j + k < n; k++) {
-        w[j + k] = s_fma(ds, z_prev[j + k], w[j + k]);
-        lanes[k] = s_fma(z_new[j + k], w[j + k], lanes[k]);
+    if (j < n) {
+        double lanes[8];
+        for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
+        for (int k = 0; j + k < n; k++) {
+            w[j + k] = s_fma(ds, z_prev[j + k], w[j + k]);
+            lanes[k] = s_fma(z_new[j + k], w[j + k], lanes[k]);
+        }
+        for (int v = 0; v < 8 / VL; v++) acc[v] = v_load(lanes + v * VL);
     }
-    return bp_tree8(lanes);
+    return bp_tree8(acc);
 }
 
 #endif

@@ -167,6 +167,60 @@ cdef void train_online(const Network *net, const Work *work, const Task *task, c
     online_flush(net, o, sparse)
 
 
+# ---- networks that fit the registers ----------------------------------------------------------------------------------
+
+cdef extern from "tiny.h" nogil:
+    ctypedef struct bp_tiny:
+        const double *X
+        const double *Y
+        const double *weight
+        const Py_ssize_t *order
+        Py_ssize_t start, stop
+        double *W
+        double *b
+        double *w
+        double *c
+        Py_ssize_t n_hidden
+        int hidden, output
+        int bias
+        double eta, factor
+    int BP_IDENTITY, BP_SIGMOID, BP_TANH, BP_RELU, BP_TINY_ACTIVATIONS, BP_TINY_INPUTS
+    double bp_train_tiny(Py_ssize_t n_inputs, const bp_tiny *t, double loss) noexcept
+
+
+cdef int tiny_activation(const Activation *activation) noexcept nogil:
+    """The activation's number in tiny.h, or BP_TINY_ACTIVATIONS where it has none."""
+    if activation.apply == sigmoid:
+        return BP_SIGMOID
+    if activation.apply == hyperbolic_tangent:
+        return BP_TANH
+    if activation.apply == relu:
+        return BP_RELU
+    return BP_IDENTITY if activation.apply == identity else BP_TINY_ACTIVATIONS
+
+
+cdef bint is_tiny(const Network *net) noexcept nogil:
+    return (net.L == 2 and net.layer[1].n_in <= BP_TINY_INPUTS and 1 < net.layer[1].n_out <= 8 and net.layer[2].n_out == 1
+            and (net.loss.terms == squared_error or net.loss.terms == half_squared_error)
+            and tiny_activation(net.layer[1].activation) != BP_TINY_ACTIVATIONS
+            and tiny_activation(net.layer[2].activation) != BP_TINY_ACTIVATIONS)
+
+
+cdef void train_tiny(const Network *net, const Task *task, Py_ssize_t start, Py_ssize_t stop,
+                     double *loss) noexcept nogil:
+    """train_online for a network that is_tiny, its weights in registers; the same bits."""
+    cdef bp_tiny t
+    t.X, t.Y, t.weight, t.order, t.start, t.stop = task.X, task.Y, task.weight, task.order, start, stop
+    t.W, t.b = net.parameters + net.layer[1].W_start, net.parameters + net.layer[1].b_start
+    t.w, t.c = net.parameters + net.layer[2].W_start, net.parameters + net.layer[2].b_start
+    t.n_hidden, t.bias, t.eta = net.layer[1].n_out, net.bias, task.h[0]
+    t.hidden, t.output = tiny_activation(net.layer[1].activation), tiny_activation(net.layer[2].activation)
+    t.factor = 1.0 if net.loss.terms == squared_error else 0.5
+    loss[0] = bp_train_tiny(net.layer[1].n_in, &t, loss[0])
+
+
+# ---- buffers ---------------------------------------------------------------------------------------------------------
+
 cdef Py_ssize_t carve_online(const Network *net, Online *o, double *memory) noexcept nogil:
     """Lay the buffers over `memory`; returns the doubles needed (memory may be NULL to ask)."""
     cdef Py_ssize_t l, used = pad8(5 * (net.L + 1)), width

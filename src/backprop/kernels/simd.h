@@ -131,35 +131,52 @@ BP_INLINE void bp_prefetch(const double *p, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += 8) __builtin_prefetch(p + i, 0, 3);
 }
 
-/* Fixed tree over eight lanes: ((0+4)+(2+6)) + ((1+5)+(3+7)). */
-BP_INLINE double bp_tree8(const double *s) {
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+/* Fixed tree over eight lanes, those of acc[0 .. 8 / VL): ((0+4)+(2+6)) + ((1+5)+(3+7)). */
+BP_INLINE double bp_tree8(const vd *acc) {
+    typedef double v2 __attribute__((vector_size(16), may_alias));
+#if VL >= 4
+#if VL == 8
+    const __m256d half = _mm512_castpd512_pd256((__m512d)acc[0]) + _mm512_extractf64x4_pd((__m512d)acc[0], 1);
+#else
+    const __m256d half = (__m256d)(acc[0] + acc[1]);
+#endif
+    const v2 quarter = (v2)(_mm256_castpd256_pd128(half) + _mm256_extractf128_pd(half, 1));
+#else
+    const v2 quarter = (acc[0] + acc[2]) + (acc[1] + acc[3]);
+#endif
+    return quarter[0] + quarter[1];
 }
 
 /* sum_j x_j w_j: lane k chains the products of j = k, k + 8, k + 16, ... and the tree joins the lanes. */
 static inline double bp_dot8(const double *x, const double *w, ptrdiff_t n) {
     vd acc[8 / VL];
-    double lanes[8];
     ptrdiff_t j = 0;
     for (int v = 0; v < 8 / VL; v++) acc[v] = (vd){0};
     for (; j + 8 <= n; j += 8)
         for (int v = 0; v < 8 / VL; v++) acc[v] = v_fma(v_load(x + j + v * VL), v_load(w + j + v * VL), acc[v]);
-    for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
-    for (int k = 0; j + k < n; k++) lanes[k] = s_fma(x[j + k], w[j + k], lanes[k]);
-    return bp_tree8(lanes);
+    if (j < n) {
+        double lanes[8];
+        for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
+        for (int k = 0; j + k < n; k++) lanes[k] = s_fma(x[j + k], w[j + k], lanes[k]);
+        for (int v = 0; v < 8 / VL; v++) acc[v] = v_load(lanes + v * VL);
+    }
+    return bp_tree8(acc);
 }
 
 /* sum_j x_j in the same pattern. */
 static inline double bp_sum8(const double *x, ptrdiff_t n) {
     vd acc[8 / VL];
-    double lanes[8];
     ptrdiff_t j = 0;
     for (int v = 0; v < 8 / VL; v++) acc[v] = (vd){0};
     for (; j + 8 <= n; j += 8)
         for (int v = 0; v < 8 / VL; v++) acc[v] = acc[v] + v_load(x + j + v * VL);
-    for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
-    for (int k = 0; j + k < n; k++) lanes[k] = lanes[k] + x[j + k];
-    return bp_tree8(lanes);
+    if (j < n) {
+        double lanes[8];
+        for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
+        for (int k = 0; j + k < n; k++) lanes[k] = lanes[k] + x[j + k];
+        for (int v = 0; v < 8 / VL; v++) acc[v] = v_load(lanes + v * VL);
+    }
+    return bp_tree8(acc);
 }
 
 #endif
