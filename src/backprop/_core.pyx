@@ -43,7 +43,6 @@ cdef extern from "simd.h" nogil:
     bint v_all_zero(vd a) noexcept
     double s_fma(double a, double b, double c) noexcept
     double s_sqrt(double a) noexcept
-    void bp_prefetch(const double *p, Py_ssize_t n) noexcept
     double bp_dot8(const double *x, const double *w, Py_ssize_t n) noexcept
     double bp_sum8(const double *x, Py_ssize_t n) noexcept
 

@@ -11,14 +11,17 @@
 
 #include "simd.h"
 
-/* V vectors of columns: W := W + z_prev ds, then a = S + z_new W (S: the bias, already updated). */
+/* V vectors of columns: W := W + z_prev ds, then a = S + z_new W (S: the bias, already updated). On the way the input after
+ * the next, z_soon, is brought into the second-level cache, a line at a time: asked for at once it would stall the pass. */
 #define BP_UPDATE_FORWARD(V)                                                                                       \
     static void bp_update_forward_##V(ptrdiff_t n_in, double *W, ptrdiff_t ld, const double *z_prev,               \
-                                      const double *ds, const double *z_new, const double *S, double *a) {         \
+                                      const double *ds, const double *z_new, const double *z_soon,                 \
+                                      const double *S, double *a) {                                                \
         vh acc[V], d[V];                                                                                           \
         BP_UNROLL for (int v = 0; v < V; v++) { acc[v] = h_load(S + v * HL); d[v] = h_load(ds + v * HL); }         \
         for (ptrdiff_t j = 0; j < n_in; j++, W += ld) {                                                            \
             const vh p = h_set(z_prev[j]), x = h_set(z_new[j]);                                                    \
+            if ((j & 7) == 0) __builtin_prefetch(z_soon + j, 0, 2);                                                \
             BP_UNROLL for (int v = 0; v < V; v++) {                                                                \
                 const vh w = h_fma(p, d[v], h_load(W + v * HL));                                                   \
                 h_store(W + v * HL, w);                                                                            \
@@ -98,8 +101,8 @@ static inline ptrdiff_t bp_even_panel(ptrdiff_t left, ptrdiff_t widest) {
     }
 
 static void bp_update_forward(ptrdiff_t n_in, ptrdiff_t width, double *W, const double *z_prev, const double *ds,
-                              const double *z_new, const double *S, double *a) {
-#define BP_CALL(V) bp_update_forward_##V(n_in, W + n, width, z_prev, ds + n, z_new, S + n, a + n)
+                              const double *z_new, const double *z_soon, const double *S, double *a) {
+#define BP_CALL(V) bp_update_forward_##V(n_in, W + n, width, z_prev, ds + n, z_new, n ? z_new : z_soon, S + n, a + n)
     BP_PANELS(width, bp_widest_panel(n_in * width), BP_CALL)
 #undef BP_CALL
 }

@@ -6,7 +6,7 @@
 
 cdef extern from "online.h" nogil:
     void bp_update_forward(Py_ssize_t n_in, Py_ssize_t width, double *W, const double *z_prev, const double *ds,
-                           const double *z_new, const double *S, double *a) noexcept
+                           const double *z_new, const double *z_soon, const double *S, double *a) noexcept
     void bp_backward_update(Py_ssize_t n_out, Py_ssize_t width, double *T, const double *delta, const double *ds,
                             const double *z, double *out) noexcept
     void bp_sparse_forward(Py_ssize_t count, const int32_t *index, const double *x, Py_ssize_t width, const double *W,
@@ -37,7 +37,8 @@ cdef inline void add_bias_update(double *b, const double *ds, Py_ssize_t width) 
         i += VL
 
 
-cdef void online_feed(const Network *net, const Online *o, Py_ssize_t l, const double *z_new) noexcept nogil:
+cdef void online_feed(const Network *net, const Online *o, Py_ssize_t l, const double *z_new,
+                      const double *z_soon) noexcept nogil:
     """W[l] := W[l] + z_prev[l-1]ᵀ ds[l], b[l] := b[l] + ds[l] if an update is pending;  a[l] = z[l-1] W[l] + b[l]."""
     cdef const Layer *layer = &net.layer[l]
     cdef double *W = net.parameters + layer.W_start
@@ -59,7 +60,7 @@ cdef void online_feed(const Network *net, const Online *o, Py_ssize_t l, const d
     if layer.n_out == 1:
         o.a[l][0] = b[0] + bp_update_dot8(layer.n_in, W, o.z_prev[l - 1], o.ds[l][0], z_new)
     else:
-        bp_update_forward(layer.n_in, width, W, o.z_prev[l - 1], o.ds[l], z_new, b, o.a[l])
+        bp_update_forward(layer.n_in, width, W, o.z_prev[l - 1], o.ds[l], z_new, z_soon, b, o.a[l])
 
 
 cdef void online_back(const Network *net, const Work *work, const Online *o, Py_ssize_t l) noexcept nogil:
@@ -88,12 +89,12 @@ cdef inline void negate_scaled(const double *delta, double eta, double *ds, Py_s
 
 
 cdef void online_layer_one(const Network *net, const Online *o, const Sparse *sparse, Py_ssize_t example,
-                           const double *x) noexcept nogil:
+                           const double *x, const double *x_soon) noexcept nogil:
     """a[1] from the input; the pending update of W[1] is made on the way, or was made already (sparse rows)."""
     cdef const Layer *layer = &net.layer[1]
     cdef Py_ssize_t first
     if sparse.starts == NULL:
-        online_feed(net, o, 1, x)
+        online_feed(net, o, 1, x, x_soon)
         return
     first = sparse.starts[example]
     bp_sparse_forward(sparse.starts[example + 1] - first, sparse.index + first, sparse.x + first, layer.ld,
@@ -138,18 +139,16 @@ cdef void train_online(const Network *net, const Work *work, const Task *task, c
             if w == 0.0:
                 continue
         # feedforward
-        online_layer_one(net, o, sparse, i, x)
+        online_layer_one(net, o, sparse, i, x, task.X + task.order[min(k + 1, stop - 1)] * n_0)
         for l in range(1, net.L + 1):
             if l > 1:
-                online_feed(net, o, l, o.z[l - 1])
+                online_feed(net, o, l, o.z[l - 1], o.z[l - 1])
             if net.layer[l].activation.rowwise:
                 net.layer[l].activation.apply(o.a[l], o.z[l], net.layer[l].n_out)
             else:
                 net.layer[l].activation.apply(o.a[l], o.z[l], pad8(net.layer[l].n_out))
             zero_padding(o.z[l], net.layer[l].n_out)         # σ(0) need not be 0, and W[l]ᵀ keeps its padding zero
         # deltas
-        if k + 1 < stop and sparse.starts == NULL:
-            bp_prefetch(task.X + task.order[k + 1] * n_0, n_0)
         memcpy(work.y, task.Y + i * n_L, n_L * sizeof(double))
         loss[0] += w * output_delta(net, o.a[net.L], o.z[net.L], work.y, w, work.terms, o.delta[net.L])
         negate_scaled(o.delta[net.L], eta, o.ds[net.L], pad8(n_L))

@@ -126,11 +126,6 @@ BP_INLINE vd v_load_first(const double *p, ptrdiff_t n) {
     return v_load(lanes);
 }
 
-/* Ask for n doubles that are wanted soon. */
-BP_INLINE void bp_prefetch(const double *p, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; i += 8) __builtin_prefetch(p + i, 0, 3);
-}
-
 /* Fixed tree over eight lanes, those of acc[0 .. 8 / VL): ((0+4)+(2+6)) + ((1+5)+(3+7)). */
 BP_INLINE double bp_tree8(const vd *acc) {
     typedef double v2 __attribute__((vector_size(16), may_alias));
