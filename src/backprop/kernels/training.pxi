@@ -18,14 +18,25 @@ cdef inline double weight_of(const Task *task, Py_ssize_t i) noexcept nogil:
     return task.weight[i] if task.weight != NULL else 1.0
 
 
-cdef void gather_batch(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t B,
-                       const Share *who) noexcept nogil:
-    """Inputs and targets of order[start : start + B] side by side."""
-    cdef Py_ssize_t r, i, n_0 = net.layer[1].n_in, n_L = net.layer[net.L].n_out
+cdef const double *batch_inputs(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t B,
+                                const Share *who) noexcept nogil:
+    """Inputs of order[start : start + B] side by side: where they lie if that is so, else gathered in work.x."""
+    cdef Py_ssize_t r, n_0 = net.layer[1].n_in, first = task.order[start]
+    cdef bint consecutive = True
+    for r in range(1, B):
+        consecutive = consecutive and task.order[start + r] == first + r
+    if consecutive:
+        return task.X + first * n_0
     for r in range(part(B, who.t, who.T), part(B, who.t + 1, who.T)):
-        i = task.order[start + r]
-        memcpy(work.x + r * n_0, task.X + i * n_0, n_0 * sizeof(double))
-        memcpy(work.y + r * pad8(n_L), task.Y + i * n_L, n_L * sizeof(double))
+        memcpy(work.x + r * n_0, task.X + task.order[start + r] * n_0, n_0 * sizeof(double))
+    return work.x
+
+
+cdef void gather_batch_targets(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t B,
+                               const Share *who) noexcept nogil:
+    cdef Py_ssize_t r, n_L = net.layer[net.L].n_out
+    for r in range(part(B, who.t, who.T), part(B, who.t + 1, who.T)):
+        memcpy(work.y + r * pad8(n_L), task.Y + task.order[start + r] * n_L, n_L * sizeof(double))
 
 
 cdef void output_deltas(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t rows,
@@ -45,11 +56,12 @@ cdef void add_block(const Network *net, const Work *work, const Task *task, Py_s
     The examples' w_i C_i are added to `loss` one by one, so that no split into batches, calls or threads changes the sum.
     """
     cdef Py_ssize_t r
-    gather_batch(net, work, task, start, rows, who)
+    cdef const double *x = batch_inputs(net, work, task, start, rows, who)
+    gather_batch_targets(net, work, task, start, rows, who)
     if net.L > 1:
         transpose_weights(net, work, who)
     bp_wait(who.barrier)
-    feedforward(net, work, work.x, net.layer[1].n_in, rows, who)
+    feedforward(net, work, x, net.layer[1].n_in, rows, who)
     output_deltas(net, work, task, start, rows, B, who)
     bp_wait(who.barrier)
     if who.t == 0:
@@ -58,7 +70,7 @@ cdef void add_block(const Network *net, const Work *work, const Task *task, Py_s
     hidden_deltas(net, work, rows, who)
     if task.plain:
         scale_deltas(net, work, -task.h[0], rows, who)
-    add_gradients(net, work, work.x, net.layer[1].n_in, rows, target, who)
+    add_gradients(net, work, x, net.layer[1].n_in, rows, target, who)
     bp_wait(who.barrier)
 
 
