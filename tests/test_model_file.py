@@ -38,7 +38,7 @@ def state_of(network):
     slots = None if training is None else [network._compact(slot).tobytes() for slot in training.slots]
     return (network.sizes, network.activations, network.loss, network.bias, network.parameters.tobytes(),
             network.epochs_trained, str(network._generator.bit_generator.state), network._seed, slots,
-            None if training is None else (training.optimizer, training.numbers.tobytes()),
+            None if training is None else training.to_dict(),
             None if network.history is None else network.history.to_dict())
 
 
@@ -111,12 +111,69 @@ def test_history_comes_back_with_its_kinds(path):
     assert type(history.epoch[0]) is int and type(history.loss[0]) is float and history.stop_reason == "epochs"
 
 
-def test_a_history_cut_by_an_interrupt_is_saved(path):
+def test_of_a_history_cut_by_an_interrupt_the_whole_epochs_are_saved(path):
     network = trained()
     network.history.loss.pop()                           # as when Ctrl-C comes between two columns
     network.history.stop_reason = None
     network.save(path)
-    assert bp.load(path).history == network.history
+    network.history.trim()
+    assert bp.load(path).history == network.history and len(network.history) == 1
+
+
+def confidence(Y, P):
+    return np.abs(P).max()
+
+
+def test_everything_that_training_knows_comes_back(path):
+    X, Y = examples()
+    network = bp.Network([5, 4, 3], seed=3)
+    schedule = bp.schedules.warm_up(np.int64(2), then=bp.schedules.reduce_on_plateau(patience=1, min_delta=np.float64(9)))
+    network.train(X, Y, epochs=6, validation=0.2, early_stopping=9, schedule=schedule,
+                  metrics=["r2", confidence, "gradient_norm"])
+    state = network._training_state
+    assert state.split_seed is not None and state.schedule_state["scale"] < 1 and network.history.best_epoch
+    network.save(path)
+    again = bp.load(path)
+    assert state_of(again) == state_of(network)
+    assert again.history.keys() == network.history.keys() and again.history.keys()[-1] == "val_confidence"
+    assert type(again.history.best_epoch) is int
+    assert again.history.gradient_norm == network.history.gradient_norm
+
+
+def test_what_was_not_measured_comes_back_as_none(path):
+    X, Y = examples(outputs=1)
+    network = bp.Network([5, 1], seed=3)
+    values = iter([1.0, np.nan, 3.0])
+    network.train(X, Y, epochs=3, metrics=bp.metrics.Metric("odd", lambda Y, P: next(values)))
+    network.save(path)
+    again = bp.load(path).history
+    assert again.odd == [1.0, None, 3.0] and again.val_loss == [None] * 3
+
+
+@pytest.mark.parametrize("schedule", [None, *bp.schedules.NAMES, lambda epoch, rate: rate])
+def test_schedules_come_back(path, schedule):
+    network = bp.Network([5, 4, 3], seed=3)
+    network.train(*examples(), epochs=3, schedule=schedule)
+    network.save(path)
+    assert state_of(bp.load(path)) == state_of(network)
+
+
+def test_a_schedule_or_loss_of_ones_own_is_refused_by_name(path):
+    class Mine(bp.schedules.Schedule):
+        def rate(self, epoch, learning_rate, last, state):
+            return learning_rate
+
+        def to_dict(self):
+            return {"name": "mine"}
+
+    network = bp.Network([5, 4, 3], seed=3)
+    network.train(*examples(), schedule=Mine())
+    with pytest.raises(ValueError, match="unknown schedule 'mine'"):
+        network.save(path)
+    network = bp.Network([5, 3], loss=lambda Y, P: (((P - Y)**2).sum(axis=1), 2 * (P - Y)), seed=3)
+    with pytest.raises(ValueError, match="loss is a function, which a model file cannot hold"):
+        network.save(path)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("classes", [["b", "a", "ü"], [3, 1, 2], [0.5, 1.5, 2.5]])
@@ -195,7 +252,7 @@ def test_the_same_model_makes_the_same_file_and_the_checksum_is_as_documented(tm
 def test_there_is_no_class_path_in_the_file(path):
     trained().save(path)
     document = read_document(path)
-    assert document["generator"]["name"] == "PCG64" and document["optimizer"]["name"] == "adam"
+    assert document["generator"]["name"] == "PCG64" and document["training"]["optimizer"]["name"] == "adam"
     assert b"backprop." not in path.read_bytes() and b"numpy" not in path.read_bytes()
 
 
@@ -411,18 +468,37 @@ WRONG = {
     "generator flag": (setting("generator", "state", "has_uint32", value=2), "out of range"),
     "generator negative": (setting("generator", "state", "uinteger", value=-1), "out of range"),
     "generator list": (setting("generator", "state", "state", value=[1]), "must be a JSON object"),
-    "optimizer": (setting("optimizer", "name", value="frob"), "unknown optimizer 'frob'"),
-    "optimizer other": (setting("optimizer", "name", value="sgd"), "unknown key"),
-    "hyper": (setting("optimizer", "hyper", "beta_1", value=1.0), "beta_1 must be less than"),
-    "hyper kind": (setting("optimizer", "hyper", "beta_1", value=None), "wrong kind"),
-    "numbers short": (setting("optimizer", "numbers", value=[0.1]), "1 numbers, expected 6"),
-    "numbers kind": (setting("optimizer", "numbers", value=["a"]), "wrong kind"),
-    "no optimizer": (setting("optimizer", value=None), "belongs to nothing"),
+    "optimizer": (setting("training", "optimizer", "name", value="frob"), "unknown optimizer 'frob'"),
+    "optimizer other": (setting("training", "optimizer", "name", value="sgd"), "unknown key"),
+    "optimizer unnamed": (setting("training", "optimizer", value={}), "wrong kind"),
+    "hyper": (setting("training", "optimizer", "beta_1", value=1.0), "beta_1 must be less than"),
+    "hyper kind": (setting("training", "optimizer", "beta_1", value=None), "wrong kind"),
+    "numbers short": (setting("training", "numbers", value=[0.1]), "1 values, expected 6"),
+    "numbers kind": (setting("training", "numbers", value=["a"]), "wrong kind"),
+    "no training": (setting("training", value=None), "belongs to nothing"),
+    "training key": (setting("training", "more", value=1), "unknown key 'more'"),
+    "schedule": (setting("training", "schedule", value={"name": "frob"}), "unknown schedule 'frob'"),
+    "schedule unnamed": (setting("training", "schedule", value={}), "schedule must be a name"),
+    "schedule kind": (setting("training", "schedule", value="step"), "JSON object"),
+    "schedule short": (setting("training", "schedule", value={"name": "step", "every": 3}), "every, factor, got every"),
+    "schedule value": (setting("training", "schedule", value={"name": "step", "every": 0, "factor": 1}), "at least 1"),
+    "schedule state": (setting("training", "schedule_state", value={"scale": 1.0}), "has the state"),
+    "state alone": (lambda document, tensors: document["training"].update(schedule=None, schedule_state={"a": 1}),
+                    "no schedule"),
+    "split seed": (setting("training", "split_seed", value=-1), "split is negative"),
     "slot missing": (tensor("optimizer.1.layers.2.bias", None), "optimizer.1.layers.2.bias is missing"),
-    "history column": (setting("history", "columns", value={"__class__": 2}), "no possible name"),
-    "history method": (setting("history", "columns", value={"to_dict": 2}), "name of something else"),
-    "history length": (setting("history", "columns", "loss", value=3), "shape"),
+    "history column": (setting("history", "columns", value=["a b"]), "no possible name"),
+    "history method": (setting("history", "columns", value=["to_dict"]), "name of something else"),
+    "history class": (setting("history", "columns", value=["__class__"]), "name of something else"),
+    "history names": (setting("history", "columns", value=["_names"]), "name of something else"),
+    "history short": (setting("history", "columns", value=["epoch", "loss"]), "and others"),
+    "history twice": (lambda document, tensors: document["history"]["columns"].append("loss"), "name one twice"),
+    "history integers": (setting("history", "integers", value=["loss"]), "must hold whole numbers"),
+    "history unmeasured": (setting("history", "integers", value=["val_loss"]), "NaN or infinity"),
+    "history integer names": (setting("history", "integers", value=["other"]), "among them"),
+    "history length": (setting("history", "length", value=3), "shape"),
     "history reason": (setting("history", "stop_reason", value=1), "wrong kind"),
+    "history best": (setting("history", "best_epoch", value=-1), "negative"),
     "weight NaN": (tensor("layers.1.weight", np.full((5, 4), np.nan)), "NaN or infinity"),
     "weight inf": (tensor("layers.2.bias", np.array([1.0, np.inf, 0.0])), "NaN or infinity"),
     "weight shape": (tensor("layers.1.weight", np.zeros((4, 5))), r"shape \[4, 5\], expected \[5, 4\]"),
@@ -444,6 +520,19 @@ def test_a_signed_file_of_nonsense_is_refused(path, case):
         bp.load(path)
     assert not isinstance(caught.value, ModelVersionError)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("key, value", [("scale", 2.0), ("scale", None), ("waited", 0.5), ("best", "x"), ("more", 1)])
+@pytest.mark.parametrize("name", ["reduce_on_plateau", "warm_up"])
+def test_a_wrong_state_of_a_plateau_is_refused(path, name, key, value):
+    plateau = bp.schedules.reduce_on_plateau()
+    network = bp.Network([1, 1], seed=1)
+    network.train([[0.5]], [[1.0]], schedule=plateau if name == plateau.to_dict()["name"]
+                  else bp.schedules.warm_up(then=plateau))
+    network.save(path)
+    rewrite(path, setting("training", "schedule_state", key, value=value))
+    with pytest.raises(ModelFormatError, match="no possible model"):
+        bp.load(path)
 
 
 @pytest.mark.parametrize("name, keys", [("MT19937", ("state", "pos")), ("Philox", ("buffer_pos",))])

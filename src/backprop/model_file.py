@@ -6,12 +6,12 @@ The tensors, all float64 and without padding:
 ``layers.{l}.weight``, ``layers.{l}.bias``  W[l] (n_{l-1}, n_l) and b[l] (n_l,), l = 1..L; no bias in a network without
 ``optimizer.{s}.layers.{l}.weight``, bias   slot s = 0, 1, ... of the optimizer (velocity, moments), each like its layer
 ``init.layers.{l}.weight``, bias            the arrays given as ``init=``, where arrays were given
-``history.{name}``                          (n,) columns of the last training's history
+``history.{name}``                          (n,) columns of the last training's history; NaN where nothing was measured
 ==========================================  ==========================================================================
 
 The file's metadata has one entry, ``backprop``: a JSON document with the format's name and version, the library's
-version, the kind of object, the network, its random generator, the optimizer, the history, the properties of the kind
-(class labels, scaler, names of columns) and ``sha256``. The last is the hash of the canonical JSON (sorted keys, no
+version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split), the
+history, the properties of the kind (class labels, scaler, names of columns) and ``sha256``. The last is the hash of the canonical JSON (sorted keys, no
 spaces, ASCII) of all the rest, followed, for every tensor in the order of names, by a line feed, the canonical JSON of
 [name, "F64", shape], a line feed, and the little-endian values. Numbers in JSON are written so that they read back to
 the same bits.
@@ -25,16 +25,16 @@ import hashlib
 import json
 import math
 import os
-import re
 import stat
 from dataclasses import dataclass
 
 import numpy as np
 
-from backprop import _memory, initializers, optimizers
+from backprop import _memory, initializers, optimizers, schedules
 from backprop.errors import ModelFormatError, ModelVersionError
+from backprop.history import COLUMNS, History
 from backprop.network import Network
-from backprop.training import History, TrainingState
+from backprop.training import TrainingState
 
 FORMAT = "backprop"
 VERSION = 1
@@ -45,7 +45,7 @@ GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 _GENERATOR_LIMITS = {
     "state": 2**128, "inc": 2**128, "pos": 625, "buffer_pos": 5, "has_uint32": 2, "uinteger": 2**32,
 }
-_COLUMN = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+_TRAINING_KEYS = ("optimizer", "numbers", "schedule", "schedule_state", "split_seed")
 
 
 def save(path, model):
@@ -64,7 +64,8 @@ def save(path, model):
     Raises
     ------
     ValueError
-        If a parameter is not finite, if the generator is not one of NumPy's own, or if `path` is a device or a pipe.
+        If a parameter is not finite, if the loss is a function, if the generator is not one of NumPy's own, or if
+        `path` is a device or a pipe.
     OSError
         As it comes; what was at `path` is unchanged then, and no temporary file is left.
 
@@ -182,6 +183,8 @@ def encode(kind, network, properties):
 
     from backprop import __version__
 
+    if network._own_loss is not None:
+        raise ValueError("the network's loss is a function, which a model file cannot hold")
     if not np.isfinite(network.parameters).all():
         raise ValueError("the network's parameters are not finite; such a model is not saved")
     tensors = {}
@@ -189,7 +192,7 @@ def encode(kind, network, properties):
         "format": FORMAT, "version": VERSION, "library": __version__, "kind": kind, "properties": properties,
         "network": _network_document(network, tensors),
         "generator": _generator_document(network._generator),
-        "optimizer": _optimizer_document(network, tensors),
+        "training": _training_document(network, tensors),
         "history": _history_document(network.history, tensors),
     }
     document["sha256"] = _digest(document, {name: (array.shape, array) for name, array in tensors.items()})
@@ -252,28 +255,33 @@ def _plain(value):
     return [int(each) for each in value] if isinstance(value, np.ndarray) else int(value)
 
 
-def _optimizer_document(network, tensors):
+def _training_document(network, tensors):
     state = network._training_state
     if state is None:
         return None
     for s, slot in enumerate(state.slots):
         tensors.update(_layers(*network._split(slot), f"optimizer.{s}."))
-    return {"name": state.optimizer.name, "hyper": state.optimizer.hyper, "numbers": state.numbers.tolist()}
+    document = state.to_dict()
+    if document["schedule"] is not None:
+        schedules.from_dict(document["schedule"])        # what no reader would take is not written
+    return document
 
 
 def _history_document(history, tensors):
-    """Columns as tensors (None as NaN), their lengths, and which of them hold whole numbers.
+    """Columns as tensors (None as NaN), their names in order, and which of them hold whole numbers.
 
-    Each has its own length: an interrupt may have come between two columns.
+    What an interrupt left half written of an epoch is left out.
     """
     if history is None:
         return None
-    columns = {name: values for name, values in history.to_dict().items() if isinstance(values, list)}
+    columns = history.to_dict(columns_only=True)
+    length = min(len(values) for values in columns.values())
     for name, values in columns.items():
-        tensors[f"history.{name}"] = np.array([math.nan if value is None else value for value in values], np.float64)
+        values = [math.nan if value is None else value for value in values[:length]]
+        tensors[f"history.{name}"] = np.array(values, np.float64)
     whole = [name for name, values in columns.items() if values and all(isinstance(value, int) for value in values)]
-    return {"columns": {name: len(values) for name, values in columns.items()}, "integers": sorted(whole),
-            "stop_reason": history.stop_reason}
+    return {"columns": list(columns), "length": length, "integers": whole, "stop_reason": history.stop_reason,
+            "best_epoch": history.best_epoch}
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------
@@ -398,7 +406,7 @@ def _document(text):
     if version < 1:
         raise ModelFormatError(f"the format version is {version}, expected at least 1")
     return _object(document, "document", ("format", "version", "library", "kind", "properties", "network", "generator",
-                                          "optimizer", "history", "sha256"))
+                                          "training", "history", "sha256"))
 
 
 def _tiling(entries, data_size):
@@ -441,7 +449,7 @@ def _decode(file):
     kind = _typed(document["kind"], str, "kind")
     try:
         network = _network(file)
-        _restore_optimizer(file, network)
+        network._training_state = _training(file, network)
         network.history = _history(file)
         if file.tensors:
             raise ModelFormatError(f"the tensor {min(file.tensors)} belongs to nothing in the file")
@@ -475,9 +483,7 @@ def _network(file):
     weights, biases = file.take_layers(sizes, bias)      # first: now the file covers what the constructor allocates
     network = Network(sizes, hidden=names[:-1], output=names[-1], loss=_typed(fields["loss"], str, "network's loss"),
                       bias=bias, init="zeros", seed=0)
-    for view, values in zip(network._weights + network._biases, weights + biases):
-        if view is not None:
-            view[...] = values
+    _fill((network._weights, network._biases), (weights, biases))
     network._init = _init(file, _typed(fields["init"], str, "network's init"), sizes, bias)
     network._seed = None if fields["seed"] is None else _non_negative(fields["seed"], "network's seed")
     network._generator = _generator(file.document["generator"])
@@ -528,43 +534,81 @@ def _below(value, limit, what):
     return value
 
 
-def _restore_optimizer(file, network):
-    document = file.document["optimizer"]
+def _training(file, network):
+    document = file.document["training"]
     if document is None:
-        return
-    document = _object(document, "optimizer", ("name", "hyper", "numbers"))
-    name = _typed(document["name"], str, "optimizer's name")
-    default = optimizers.Optimizer(name)
-    hyper = _object(document["hyper"], f"hyper-parameters of {name}", default.hyper)
-    optimizer = optimizers.Optimizer(name, **{key: _typed(hyper[key], (int, float), key) for key in default.hyper})
-    numbers = [float(_typed(each, (int, float), "optimizer's numbers"))
-               for each in _typed(document["numbers"], list, "optimizer's numbers")]
-    if len(numbers) != len(optimizer.numbers()):
-        raise ModelFormatError(f"the optimizer {name} has {len(numbers)} numbers, expected {len(optimizer.numbers())}")
+        return None
+    document = _object(document, "training state", _TRAINING_KEYS)
+    rule = dict(_object(document["optimizer"], "optimizer"))
+    optimizer = _optimizer(rule.pop("name", None), rule)
+    for number in _typed(document["numbers"], list, "optimizer's numbers"):
+        _typed(number, (int, float), "optimizer's numbers")
+    _schedule_state(document["schedule"], _object(document["schedule_state"], "schedule's state"))
+    if document["split_seed"] is not None:
+        _non_negative(document["split_seed"], "seed of the split")
     slots = _memory.zeros(optimizer.n_slots, network._parameters.size)
     for s, slot in enumerate(slots):
-        saved = file.take_layers(network.sizes, network.bias, f"optimizer.{s}.", finite=False)
-        for views, arrays in zip(network._split(slot), saved):
-            for view, values in zip(views, arrays):
-                if view is not None:
-                    view[...] = values
-    network._training_state = TrainingState(optimizer, np.array(numbers), slots)
+        _fill(network._split(slot), file.take_layers(network.sizes, network.bias, f"optimizer.{s}.", finite=False))
+    return TrainingState.from_dict(document, slots)
+
+
+def _fill(views, values):
+    """Copy lists (weights, biases) of arrays into views of the same shapes."""
+    for view, array in zip(views[0] + views[1], values[0] + values[1]):
+        if view is not None:
+            view[...] = array
+
+
+def _optimizer(name, hyper):
+    """The optimizer of a file, with every hyper-parameter of its rule and no other."""
+    default = optimizers.Optimizer(_typed(name, str, "optimizer's name"))
+    _object(hyper, f"hyper-parameters of {name}", default.hyper)
+    return optimizers.Optimizer(name, **{key: _typed(hyper[key], (int, float), key) for key in default.hyper})
+
+
+def _schedule_state(schedule, state):
+    """Refuse a state that is not one of this schedule; None is a function, which has none."""
+    if schedule is not None:
+        schedules.from_dict(_object(schedule, "schedule")).check_state(state)
+    elif state:
+        raise ModelFormatError("the file has the state of a schedule, and no schedule")
 
 
 def _history(file):
     document = file.document["history"]
     if document is None:
         return None
-    document = _object(document, "history", ("columns", "integers", "stop_reason"))
-    whole = _typed(document["integers"], list, "history's integers")
-    history = History()
-    for name, length in _object(document["columns"], "history's columns").items():
-        if not _COLUMN.fullmatch(name):
+    document = _object(document, "history", ("columns", "length", "integers", "stop_reason", "best_epoch"))
+    names = _names(document["columns"], "history's columns")
+    whole = _names(document["integers"], "history's integers")
+    length = _non_negative(document["length"], "history's length")
+    if names[:len(COLUMNS)] != list(COLUMNS) or not set(whole) <= set(names):
+        raise ModelFormatError(f"the history's columns must be {', '.join(COLUMNS)} and others, and its integers "
+                               "among them")
+    columns = {name: _column(file, name, length, name in whole) for name in names}
+    best = document["best_epoch"]
+    return History.from_dict({
+        **columns, "stop_reason": _typed(document["stop_reason"], (str, type(None)), "stop_reason"),
+        "best_epoch": None if best is None else _non_negative(best, "history's best_epoch")})
+
+
+def _names(value, what):
+    """A list of different names that a history's columns may have."""
+    names = [_typed(name, str, what) for name in _typed(value, list, what)]
+    for name in names:
+        if not name.isidentifier():
             raise ModelFormatError(f"the history's column {name!r} has no possible name")
-        if not isinstance(getattr(history, name, []), list):
+        if hasattr(History, name) or name in ("_names", "stop_reason", "best_epoch"):
             raise ModelFormatError(f"the history's column {name!r} is the name of something else")
-        length = _non_negative(length, "history's columns")
-        values = file.take(f"history.{name}", (length,), finite=name in whole).tolist()
-        setattr(history, name, [int(value) for value in values] if name in whole else values)
-    history.stop_reason = _typed(document["stop_reason"], (str, type(None)), "stop_reason")
-    return history
+    if len(set(names)) < len(names):
+        raise ModelFormatError(f"the {what} name one twice")
+    return names
+
+
+def _column(file, name, length, whole):
+    values = file.take(f"history.{name}", (length,), finite=whole).tolist()
+    if whole:
+        if not all(value.is_integer() for value in values):
+            raise ModelFormatError(f"the history's column {name!r} must hold whole numbers")
+        return [int(value) for value in values]
+    return [None if math.isnan(value) else value for value in values]

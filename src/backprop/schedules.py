@@ -8,7 +8,9 @@ that shrinks by 5 % an epoch is ``lambda epoch, learning_rate: learning_rate * 0
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+
+import numpy as np
 
 from backprop import _check, stopping
 
@@ -43,9 +45,15 @@ class Schedule:
         """The `reduce_on_plateau` within, or None."""
         return None
 
+    def check_state(self, state):
+        """Refuse, with ValueError or TypeError, a dict that is not a state of this schedule."""
+        if state != self.new_state():
+            raise ValueError(f"{self!r} has the state {self.new_state()}, got {state!r}")
+
     def to_dict(self):
         """Name and parameters, as JSON takes them; None for a function, which cannot be written down."""
-        return {"name": type(self).__name__, **asdict(self)}
+        return {"name": type(self).__name__, **{key: value.item() if isinstance(value, np.generic) else value
+                                                for key, value in asdict(self).items()}}
 
 
 @dataclass(frozen=True)
@@ -180,6 +188,14 @@ class reduce_on_plateau(Schedule):
     def new_state(self):
         return {"scale": 1.0, "best": None, "waited": 0}
 
+    def check_state(self, state):
+        if set(state) != set(self.new_state()):
+            raise ValueError(f"the state of reduce_on_plateau has {', '.join(self.new_state())}, got {state!r}")
+        _check.real(state["scale"], "scale", minimum=0.0, maximum=1.0)
+        _check.integer(state["waited"], "waited", minimum=0)
+        if state["best"] is not None:
+            _check.real(state["best"], "best")
+
     def rate(self, epoch, learning_rate, last, state):
         return max(learning_rate * state["scale"], min(self.minimum, learning_rate))
 
@@ -228,6 +244,9 @@ class warm_up(Schedule):
     def new_state(self):
         return self.then.new_state()
 
+    def check_state(self, state):
+        self.then.check_state(state)
+
     def rate(self, epoch, learning_rate, last, state):
         share = 1.0 if epoch >= self.epochs else self.start + (1.0 - self.start) * epoch / self.epochs
         return share * self.then.rate(epoch, learning_rate, last, state)
@@ -237,7 +256,7 @@ class warm_up(Schedule):
 
     def to_dict(self):
         then = self.then.to_dict()
-        return None if then is None else {"name": "warm_up", "epochs": self.epochs, "start": self.start, "then": then}
+        return None if then is None else {**super().to_dict(), "then": then}
 
 
 @dataclass(frozen=True)
@@ -275,3 +294,15 @@ def resolve(schedule, argument="schedule"):
         raise TypeError(f"{argument} must be a name, an object of bp.schedules or a function of (epoch, "
                         f"learning_rate), got {schedule!r}; names: {', '.join(NAMES)}")
     return function(schedule)
+
+
+def from_dict(values):
+    """The schedule that `to_dict` described; ValueError or TypeError for what describes none."""
+    values = dict(values)
+    row = TABLE[_check.choice(values.pop("name", None), "schedule", NAMES)]
+    if set(values) != {each.name for each in fields(row)}:
+        raise ValueError(f"schedule {row.__name__!r} has the parameters "
+                         f"{', '.join(each.name for each in fields(row)) or 'none'}, got {', '.join(values) or 'none'}")
+    if "then" in values:
+        values["then"] = from_dict(values["then"])
+    return row(**values)
