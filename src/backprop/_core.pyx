@@ -23,7 +23,7 @@
 # each section take checked arrays from Python. The variants of this file (_core_v3, _core_v4) include it whole.
 
 from libc.math cimport NAN
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 from libc.stdlib cimport calloc, free
 from cpython.pycapsule cimport PyCapsule_New, PyCapsule_GetPointer
@@ -43,6 +43,8 @@ cdef extern from "simd.h" nogil:
     bint v_all_zero(vd a) noexcept
     double s_fma(double a, double b, double c) noexcept
     double s_sqrt(double a) noexcept
+    uint64_t bp_flush_subnormals() noexcept
+    void bp_restore_flags(uint64_t flags) noexcept
     double bp_dot8(const double *x, const double *w, Py_ssize_t n) noexcept
     double bp_sum8(const double *x, Py_ssize_t n) noexcept
 

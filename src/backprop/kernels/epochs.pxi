@@ -126,8 +126,11 @@ def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, doubl
 def work(job, Py_ssize_t t=0):
     """Walk through the job as thread t of its team; returns (status, parts trained), the same for all."""
     cdef Job *j = <Job *>PyCapsule_GetPointer(job, JOB)
+    cdef uint64_t flags
     with nogil:
+        flags = bp_flush_subnormals()
         work_on(j, t)
+        bp_restore_flags(flags)
     return j.status, j.done
 
 
@@ -150,15 +153,18 @@ cdef double learn_example(const Network *net, const Work *work, const double *x,
     """Feedforward, δ[L], δ[l], W[l] := W[l] - η z[l-1]ᵀ δ[l]; returns C before, or NaN and changes nothing."""
     cdef Share who = alone()
     cdef double loss
+    cdef uint64_t flags = bp_flush_subnormals()
     feedforward(net, work, x, net.layer[1].n_in, 1, &who)
     gather_targets(net, work, y, NULL, 0, 1)
     loss = output_delta(net, work.a[net.L], work.z[net.L], work.y, 1.0, work.terms, work.delta[net.L])
     transpose_weights(net, work, &who)
     hidden_deltas(net, work, 1, &who)
     scale_deltas(net, work, -eta, 1, &who)
-    if not can_update(net, work, loss):
-        return NAN
-    add_gradients(net, work, x, net.layer[1].n_in, 1, net.parameters, &who)
+    if can_update(net, work, loss):
+        add_gradients(net, work, x, net.layer[1].n_in, 1, net.parameters, &who)
+    else:
+        loss = NAN
+    bp_restore_flags(flags)
     return loss
 
 

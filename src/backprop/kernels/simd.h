@@ -126,6 +126,32 @@ BP_INLINE vd v_load_first(const double *p, ptrdiff_t n) {
     return v_load(lanes);
 }
 
+/* Subnormal numbers cost a microcode assist each on many processors, and training passes through them on its way to zero:
+ * a training call takes them as zero, in its own threads only, and puts the processor's flags back when it returns.
+ */
+BP_INLINE uint64_t bp_flush_subnormals(void) {
+#if defined(__SSE2__)
+    const uint64_t flags = _mm_getcsr();
+    _mm_setcsr((unsigned int)flags | 0x8040);           /* flush to zero, denormals are zero */
+    return flags;
+#elif defined(__aarch64__)
+    uint64_t flags;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(flags));
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(flags | (UINT64_C(1) << 24)));
+    return flags;
+#else
+    return 0;
+#endif
+}
+
+BP_INLINE void bp_restore_flags(uint64_t flags) {
+#if defined(__SSE2__)
+    _mm_setcsr((unsigned int)flags);
+#elif defined(__aarch64__)
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(flags));
+#endif
+}
+
 /* Fixed tree over eight lanes, those of acc[0 .. 8 / VL): ((0+4)+(2+6)) + ((1+5)+(3+7)). */
 BP_INLINE double bp_tree8(const vd *acc) {
     typedef double v2 __attribute__((vector_size(16), may_alias));
