@@ -3,15 +3,16 @@
 
 PYTHON ?= python3
 VENV := .venv
+BENCH ?=                         # options of bench/run.py, as in make bench BENCH="--quick --simd v3"
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name '*.py' -o -name '*.pyx' \
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test bench kernels lint clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 demo: $(VENV)/installed ## train on the bundled digits, print accuracy and confusion matrix, save the model
 	$(BIN)/python examples/digits.py
@@ -19,7 +20,10 @@ demo: $(VENV)/installed ## train on the bundled digits, print accuracy and confu
 test: $(VENV)/tested ## install what the tests need and run them all
 	$(BIN)/python -m pytest tests bench --benchmark-disable
 
-bench: $(VENV)/tested ## time the kernels against NumPy and scikit-learn, after checking that they agree
+bench: $(VENV)-bench/ready ## time training and prediction against JAX, numba, PyTorch, scikit-learn and others, in one run
+	$(VENV)-bench/bin/python bench/run.py $(BENCH)
+
+kernels: $(VENV)/tested ## time the kernels alone, after checking them against NumPy
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest bench --benchmark-only --benchmark-columns=min,median,rounds
 
 lint: | $(BIN)/pip ## check the style with ruff
@@ -27,7 +31,7 @@ lint: | $(BIN)/pip ## check the style with ruff
 	$(BIN)/ruff check .
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(VENV)-bench build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
 	find src tests bench examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/pip:
@@ -39,6 +43,16 @@ $(VENV)/installed: $(SOURCES) | $(BIN)/pip
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir $(VENV)/wheel .
 	$(BIN)/pip install --quiet --force-reinstall --no-deps $(VENV)/wheel/*.whl
 	$(BIN)/pip install --quiet $(VENV)/wheel/*.whl
+	@touch $@
+
+$(VENV)-bench/bin/pip:
+	$(PYTHON) -m venv $(VENV)-bench
+
+$(VENV)-bench/ready: $(VENV)/installed bench/requirements.txt | $(VENV)-bench/bin/pip
+	@echo "Installing the peers into $(VENV)-bench: some minutes"
+	$(VENV)-bench/bin/pip install --quiet -r bench/requirements.txt
+	$(VENV)-bench/bin/pip install --quiet --force-reinstall --no-deps $(VENV)/wheel/*.whl
+	$(VENV)-bench/bin/pip install --quiet $(VENV)/wheel/*.whl
 	@touch $@
 
 $(VENV)/tested: $(VENV)/installed

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tasks
 
-FASHION = Path("/usr/share/datasets/fashion-mnist")      # Debian package dataset-fashion-mnist
+FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian package dataset-fashion-mnist
 DEEP = [784, 256, 128, 10]
 
 
@@ -32,8 +32,8 @@ class Result:
     """Medians of one case, by contender; what figures are computed from."""
 
     task: object
-    seconds: dict               # {name: seconds per unit of work}
-    double: list                # names of the peers that compute in float64
+    seconds: dict  # {name: seconds per unit of work}
+    double: list  # names of the peers that compute in float64
     machine: dict
 
     def against(self, name):
@@ -61,13 +61,13 @@ class Case:
     """One row of the table: `task()` builds the work, `units` of it make one repetition."""
 
     name: str
-    kind: str                   # training, threads, prediction, separation, product, headline, import
+    kind: str  # training, threads, prediction, separation, product, headline, import
     task: Callable | None
     unit: str = "µs per example"
     units: Callable = len
     figures: tuple = ()
     quick: bool = False
-    compiled: bool = False      # torch.compile takes half a minute per network, so only some cases have it
+    compiled: bool = False  # torch.compile takes half a minute per network, so only some cases have it
 
 
 def fastest(v4, v3, without=(), text="the fastest peer in float64"):
@@ -84,8 +84,14 @@ def name_of(sizes):
 
 def _training(sizes, batch_size, n, figures, zeros=0.0, note="", **options):
     what = "online" if batch_size == 1 else f"batch {batch_size}"
-    return Case(f"{what} {name_of(sizes)}{note}", "training", lambda: tasks.training(sizes, batch_size, n, zeros),
-                units=lambda task: len(task.X), figures=tuple(figures), **options)
+    return Case(
+        f"{what} {name_of(sizes)}{note}",
+        "training",
+        lambda: tasks.training(sizes, batch_size, n, zeros),
+        units=lambda task: len(task.X),
+        figures=tuple(figures),
+        **options,
+    )
 
 
 def _mini_batches():
@@ -97,8 +103,14 @@ def _mini_batches():
             figures = [against("jax", least, v3[batch_size]), fastest(1.0, 1.0)]
             if sizes == DEEP and batch_size > 10:
                 figures.append(Figure("share of FMA peak, whole step", Result.share_of_peak, 80.0, 65.0, "%"))
-            yield _training(sizes, batch_size, n[batch_size], figures, quick=sizes != [784, 128, 10] and batch_size == 32,
-                            compiled=batch_size == 32)
+            yield _training(
+                sizes,
+                batch_size,
+                n[batch_size],
+                figures,
+                quick=sizes != [784, 128, 10] and batch_size == 32,
+                compiled=batch_size == 32,
+            )
 
 
 def all_cases():
@@ -106,15 +118,37 @@ def all_cases():
     online = [
         _training([2, 8, 1], 1, 2000, [fastest(2.2, 2.0)], quick=True),
         _training([20, 64, 64, 1], 1, 1000, [fastest(2.5, 2.3)]),
-        _training([64, 32, 10], 1, 1000, [fastest(2.5, 2.3), against("sklearn", 100.0, 100.0), against("torch", 250.0, 250.0)],
-                  quick=True, compiled=True),
-        _training([784, 30, 10], 1, 1000, [
-            fastest(2.5, 2.3),
-            Figure("share of read-update-write bandwidth", Result.share_of_update_bandwidth, 80.0, 75.0, "%")], quick=True),
+        _training(
+            [64, 32, 10],
+            1,
+            1000,
+            [fastest(2.5, 2.3), against("sklearn", 100.0, 100.0), against("torch", 250.0, 250.0)],
+            quick=True,
+            compiled=True,
+        ),
+        _training(
+            [784, 30, 10],
+            1,
+            1000,
+            [
+                fastest(2.5, 2.3),
+                Figure("share of read-update-write bandwidth", Result.share_of_update_bandwidth, 80.0, 75.0, "%"),
+            ],
+            quick=True,
+        ),
         _training([784, 128, 10], 1, 1000, [fastest(1.9, 1.6)]),
-        _training([784, 30, 10], 1, 1000, [
-            fastest(4.5, 3.7, ("numba, zeros skipped",), "the fastest peer that visits every input"),
-            against("numba, zeros skipped", 1.0, 1.0)], zeros=0.8, note=", 80 % zeros", quick=True),
+        _training(
+            [784, 30, 10],
+            1,
+            1000,
+            [
+                fastest(4.5, 3.7, ("numba, zeros skipped",), "the fastest peer that visits every input"),
+                against("numba, zeros skipped", 1.0, 1.0),
+            ],
+            zeros=0.8,
+            note=", 80 % zeros",
+            quick=True,
+        ),
     ]
     return [*online, *_mini_batches(), *_others()]
 
@@ -123,26 +157,85 @@ def _others():
     rows = {"unit": "ns per row", "units": lambda task: len(task.X)}
     call = {"unit": "µs per call", "units": lambda task: 1}
     return [
-        Case("threads: batch 256 " + name_of(DEEP), "threads", lambda: tasks.training(DEEP, 256, 1024),
-             units=lambda task: len(task.X),
-             figures=(Figure("one thread / two threads", lambda r: r.against("one thread"), 1.8, 1.5),)),
-        Case("predict_one 64-32-10", "prediction", lambda: tasks.prediction([64, 32, 10]), quick=True, **call,
-             figures=(against("onnxruntime", 10.0, 10.0), fastest(1.0, 1.0),
-                      Figure("µs per call", lambda r: 1e6 * r.seconds["backprop"], 1.0, None, "µs", at_most=True))),
-        Case("Adam online 784-128-10", "training",
-             lambda: tasks.training([784, 128, 10], 1, 100, optimizer="adam", learning_rate=0.001),
-             units=lambda task: len(task.X), figures=(against("numpy", 8.0, 8.0), fastest(1.0, 1.0)), quick=True),
-        *[Case(f"Perceptron {d} features, shuffled", "separation", lambda n=n, d=d: tasks.separation(n, d), quick=d == 20,
-               figures=(against("sklearn", 4.0, 4.0), against("numba", 1.0, 1.0)), **rows)
-          for n, d in ((50_000, 20), (10_000, 784))],
-        *[Case(f"product {n} wide", "product", lambda n=n: tasks.product(n), unit="µs per product", units=lambda task: 1,
-               figures=(against("np.matmul", 0.95, 0.85),), quick=n == 512) for n in (512, 1024)],
-        Case("Fashion-MNIST epoch 784-30-10, online", "headline", fashion, unit="s per epoch", units=lambda task: 1, quick=True,
-             figures=(Figure("seconds per epoch", lambda r: r.seconds["backprop"], 0.3, None, "s", at_most=True),
-                      fastest(1.0, 1.0))),
-        Case("import", "import", None, unit="ms", units=lambda task: 1, quick=True,
-             figures=(Figure("import backprop / import numpy",
-                             lambda r: 1.0 / r.against("numpy") if r.against("numpy") else None, 1.2, None, at_most=True),)),
+        Case(
+            "threads: batch 256 " + name_of(DEEP),
+            "threads",
+            lambda: tasks.training(DEEP, 256, 1024),
+            units=lambda task: len(task.X),
+            figures=(Figure("one thread / two threads", lambda r: r.against("one thread"), 1.8, 1.5),),
+        ),
+        Case(
+            "predict_one 64-32-10",
+            "prediction",
+            lambda: tasks.prediction([64, 32, 10]),
+            quick=True,
+            **call,
+            figures=(
+                against("onnxruntime", 10.0, 10.0),
+                fastest(1.0, 1.0),
+                Figure("µs per call", lambda r: 1e6 * r.seconds["backprop"], 1.0, None, "µs", at_most=True),
+            ),
+        ),
+        Case(
+            "Adam online 784-128-10",
+            "training",
+            lambda: tasks.training([784, 128, 10], 1, 100, optimizer="adam", learning_rate=0.001),
+            units=lambda task: len(task.X),
+            figures=(against("numpy", 8.0, 8.0), fastest(1.0, 1.0)),
+            quick=True,
+        ),
+        *[
+            Case(
+                f"Perceptron {d} features, shuffled",
+                "separation",
+                lambda n=n, d=d: tasks.separation(n, d),
+                quick=d == 20,
+                figures=(against("sklearn", 4.0, 4.0), against("numba", 1.0, 1.0)),
+                **rows,
+            )
+            for n, d in ((50_000, 20), (10_000, 784))
+        ],
+        *[
+            Case(
+                f"product {n} wide",
+                "product",
+                lambda n=n: tasks.product(n),
+                unit="µs per product",
+                units=lambda task: 1,
+                figures=(against("np.matmul", 0.95, 0.85),),
+                quick=n == 512,
+            )
+            for n in (512, 1024)
+        ],
+        Case(
+            "Fashion-MNIST epoch 784-30-10, online",
+            "headline",
+            fashion,
+            unit="s per epoch",
+            units=lambda task: 1,
+            quick=True,
+            figures=(
+                Figure("seconds per epoch", lambda r: r.seconds["backprop"], 0.3, None, "s", at_most=True),
+                fastest(1.0, 1.0),
+            ),
+        ),
+        Case(
+            "import",
+            "import",
+            None,
+            unit="ms",
+            units=lambda task: 1,
+            quick=True,
+            figures=(
+                Figure(
+                    "import backprop / import numpy",
+                    lambda r: 1.0 / r.against("numpy") if r.against("numpy") else None,
+                    1.2,
+                    None,
+                    at_most=True,
+                ),
+            ),
+        ),
     ]
 
 

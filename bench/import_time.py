@@ -1,6 +1,6 @@
 """How long `import backprop` takes beside `import numpy`, each in a process of its own, interleaved.
 
-    python bench/import_time.py [repeats]
+python bench/import_time.py [repeats]
 """
 
 import statistics
@@ -15,8 +15,11 @@ def measure(repeats, modules=("numpy", "backprop")):
     samples = {module: [] for module in modules}
     for round_ in range(repeats + 1):
         for module in modules:
-            seconds = float(subprocess.run([sys.executable, "-c", PROGRAM.format(module)], capture_output=True, text=True,
-                                           check=True).stdout)
+            seconds = float(
+                subprocess.run(
+                    [sys.executable, "-c", PROGRAM.format(module)], capture_output=True, text=True, check=True
+                ).stdout
+            )
             if round_ > 0:
                 samples[module].append(seconds)
     return samples

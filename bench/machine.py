@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 
 SOURCE = Path(__file__).with_name("machine.c")
-TARGETS = {"v4": (["-march=x86-64-v4", "-mprefer-vector-width=512", "-DWIDTH=64"], 64),    # flags, bytes per vector
-           "v3": (["-march=x86-64-v3", "-DWIDTH=32"], 32),
-           "baseline": (["-DWIDTH=16"], 16)}
+TARGETS = {
+    "v4": (["-march=x86-64-v4", "-mprefer-vector-width=512", "-DWIDTH=64"], 64),  # flags, bytes per vector
+    "v3": (["-march=x86-64-v3", "-DWIDTH=32"], 32),
+    "baseline": (["-DWIDTH=16"], 16),
+}
 READ_SIZES = {"L1": 16 * 2**10, "L2": 384 * 2**10, "L3": 6 * 2**20, "DRAM": 128 * 2**20}
 PASS_BYTES = 64 * 2**20
-UPDATE_BYTES = 200 * 2**10              # about the weights of 784-30-10: they live in L2
+UPDATE_BYTES = 200 * 2**10  # about the weights of 784-30-10: they live in L2
 
 
 def processor():
@@ -34,11 +36,19 @@ def processor():
 
 def describe(config, peer_versions):
     """The block that stands over every table: processor, variant, compiler, versions, date."""
-    return {"processor": processor(), "cores": os.cpu_count(), "simd": config["simd"], "compiler": config["compiler"],
-            "backprop": config["version"], "python": platform.python_version(), "numpy": np.__version__,
-            "system": f"{platform.system()} {platform.release()}", "peers": peer_versions,
-            "load_average": round(os.getloadavg()[0], 2),
-            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")}
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "simd": config["simd"],
+        "compiler": config["compiler"],
+        "backprop": config["version"],
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.release()}",
+        "peers": peer_versions,
+        "load_average": round(os.getloadavg()[0], 2),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
 
 
 def measure(simd_available, rounds=40):
@@ -56,8 +66,17 @@ def measure(simd_available, rounds=40):
     with tempfile.TemporaryDirectory() as folder:
         for variant in simd_available:
             library = Path(folder) / f"machine_{variant}.so"
-            command = [compiler, "-O3", "-ffp-contract=fast", "-shared", "-fPIC", *TARGETS[variant][0], str(SOURCE), "-o",
-                       str(library)]
+            command = [
+                compiler,
+                "-O3",
+                "-ffp-contract=fast",
+                "-shared",
+                "-fPIC",
+                *TARGETS[variant][0],
+                str(SOURCE),
+                "-o",
+                str(library),
+            ]
             built = subprocess.run(command, capture_output=True, text=True)
             if built.returncode == 0:
                 for key, value in _measure(_bind(library), TARGETS[variant][1], rounds).items():
@@ -80,8 +99,10 @@ def _bind(library):
 def _measure(c, width, rounds):
     turns = 100_000
     flops = turns * 10 * 2 * width
-    result = {"fma_peak_gflops": flops / 8 / _best(lambda: c.fma_double(turns, 0.5, 0.25), rounds) / 1e9,
-              "fma_peak_float32_gflops": flops / 4 / _best(lambda: c.fma_float(turns, 0.5, 0.25), rounds) / 1e9}
+    result = {
+        "fma_peak_gflops": flops / 8 / _best(lambda: c.fma_double(turns, 0.5, 0.25), rounds) / 1e9,
+        "fma_peak_float32_gflops": flops / 4 / _best(lambda: c.fma_float(turns, 0.5, 0.25), rounds) / 1e9,
+    }
     for name, size in READ_SIZES.items():
         memory = _aligned(size)
         passes = max(1, PASS_BYTES // size)
@@ -109,4 +130,4 @@ def _best(action, rounds):
 def _aligned(size):
     raw = np.ones(size // 8 + 8)
     start = (-raw.ctypes.data % 64) // 8
-    return raw[start:start + size // 8]
+    return raw[start : start + size // 8]

@@ -3,16 +3,18 @@
 import inspect
 import warnings
 
-import backprop as bp
 from tasks import flat
 from timing import Contender
+
+import backprop as bp
 
 NAME = "backprop"
 
 
 def _network(task):
-    return bp.Network(task.sizes, hidden="sigmoid", output="sigmoid", loss="squared_error",
-                      init=(task.weights, task.biases), seed=0)
+    return bp.Network(
+        task.sizes, hidden="sigmoid", output="sigmoid", loss="squared_error", init=(task.weights, task.biases), seed=0
+    )
 
 
 def has_threads():
@@ -39,8 +41,15 @@ def training(task, shuffle=False, **labels):
 def parameters_with(task, n_threads):
     """All parameters after one epoch with this many threads."""
     net = _network(task)
-    net.train(task.X, task.Y, epochs=1, batch_size=task.batch_size, learning_rate=task.learning_rate, shuffle=False,
-              n_threads=n_threads)
+    net.train(
+        task.X,
+        task.Y,
+        epochs=1,
+        batch_size=task.batch_size,
+        learning_rate=task.learning_rate,
+        shuffle=False,
+        n_threads=n_threads,
+    )
     return net.parameters
 
 
@@ -61,7 +70,7 @@ def separation(task):
 
     def fit(epochs, shuffle):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")              # ConvergenceWarning: the classes overlap
+            warnings.simplefilter("ignore")  # ConvergenceWarning: the classes overlap
             return bp.Perceptron(max_iter=epochs, shuffle=shuffle, random_state=0).fit(task.X, task.y)
 
     def check():

@@ -1,6 +1,6 @@
 """Tables, JSON and the chart of a run. Redraw from a file:
 
-    python bench/report.py bench/results/v4.json [--markdown FILE] [--chart FILE]
+python bench/report.py bench/results/v4.json [--markdown FILE] [--chart FILE]
 """
 
 import argparse
@@ -8,10 +8,24 @@ import json
 import sys
 from pathlib import Path
 
-SCALE = {"µs per example": 1e6, "µs per call": 1e6, "µs per product": 1e6, "ns per row": 1e9, "s per epoch": 1.0, "ms": 1e3}
+SCALE = {
+    "µs per example": 1e6,
+    "µs per call": 1e6,
+    "µs per product": 1e6,
+    "ns per row": 1e9,
+    "s per epoch": 1.0,
+    "ms": 1e3,
+}
 TRAINING_COLUMNS = ("jax", "numba", "numpy", "sklearn", "torch", "torch.compile", "jax f32")
-COLOURS = {"jax": "#4477aa", "numba": "#228833", "numpy": "#ccbb44", "sklearn": "#ee6677", "torch": "#aa3377",
-           "torch.compile": "#66ccee", "jax f32": "#bbbbbb"}
+COLOURS = {
+    "jax": "#4477aa",
+    "numba": "#228833",
+    "numpy": "#ccbb44",
+    "sklearn": "#ee6677",
+    "torch": "#aa3377",
+    "torch.compile": "#66ccee",
+    "jax f32": "#bbbbbb",
+}
 
 
 def number(value):
@@ -20,23 +34,31 @@ def number(value):
         return ""
     if value >= 100:
         return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
 def machine_block(machine):
     roof, versions = machine["roof"], ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
-    lines = [f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; {machine['date']}; "
-             f"load {machine['load_average']}",
-             f"backprop {machine['backprop']}: {machine['simd']} kernels, {machine['compiler']}, Python {machine['python']}, "
-             f"numpy {machine['numpy']}", f"peers: {versions}"]
+    lines = [
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; {machine['date']}; "
+        f"load {machine['load_average']}",
+        f"backprop {machine['backprop']}: {machine['simd']} kernels, {machine['compiler']}, "
+        f"Python {machine['python']}, numpy {machine['numpy']}",
+        f"peers: {versions}",
+    ]
     lines += [f"missing: {name}: {reason}" for name, reason in machine["missing_peers"].items()]
     if "skipped" in roof:
         return "\n".join([*lines, f"roof not measured: {roof['skipped']}"])
-    return "\n".join([*lines, f"one core: FMA peak {number(roof['fma_peak_gflops'])} GF/s "
-                      f"({number(roof['fma_peak_float32_gflops'])} in float32); read "
-                      + ", ".join(f"{level} {number(roof[f'read_{level}_gbs'])}" for level in ("L1", "L2", "L3", "DRAM"))
-                      + f" GB/s; read-update-write in L2 {number(roof['update_L2_gbs'])} GB/s, with the next product "
-                      f"{number(roof['update_forward_L2_gbs'])} GB/s"])
+    return "\n".join(
+        [
+            *lines,
+            f"one core: FMA peak {number(roof['fma_peak_gflops'])} GF/s "
+            f"({number(roof['fma_peak_float32_gflops'])} in float32); read "
+            + ", ".join(f"{level} {number(roof[f'read_{level}_gbs'])}" for level in ("L1", "L2", "L3", "DRAM"))
+            + f" GB/s; read-update-write in L2 {number(roof['update_L2_gbs'])} GB/s, with the next product "
+            f"{number(roof['update_forward_L2_gbs'])} GB/s",
+        ]
+    )
 
 
 def case_block(record):
@@ -46,9 +68,11 @@ def case_block(record):
         low, high = (scale * q for q in timing["quartiles"])
         compiled = f"; compiled in {timing['compile_seconds']:.1f} s" if timing["compile_seconds"] is not None else ""
         disturbed = f"; {timing['disturbed']} disturbed" if timing["disturbed"] else ""
-        lines.append(f"  {timing['name']:22s} {number(scale * timing['seconds']):>8s}  ({number(low)} .. {number(high)}, "
-                     f"{timing['samples']} x {timing['repetitions']}){disturbed}{compiled}"
-                     + (f"  {timing['form']}" if timing["form"] else ""))
+        lines.append(
+            f"  {timing['name']:22s} {number(scale * timing['seconds']):>8s}  ({number(low)} .. {number(high)}, "
+            f"{timing['samples']} x {timing['repetitions']}){disturbed}{compiled}"
+            + (f"  {timing['form']}" if timing["form"] else "")
+        )
     lines += [f"  skipped {name}: {reason}" for name, reason in record["skipped"].items()]
     lines += [f"  {figure_line(figure)}" for figure in record["figures"]]
     return "\n".join(lines)
@@ -76,8 +100,14 @@ def rows(results):
             continue
         peers = [t["seconds"] for t in record["timings"] if t["precision"] == "float64" and t["name"] != "backprop"]
         ratio = f"{number(min(peers) / seconds['backprop'])}x" if peers else ""
-        table.append([record["name"], number(1e6 * seconds["backprop"]),
-                      *[number(1e6 * seconds[name]) if name in seconds else "-" for name in columns], ratio])
+        table.append(
+            [
+                record["name"],
+                number(1e6 * seconds["backprop"]),
+                *[number(1e6 * seconds[name]) if name in seconds else "-" for name in columns],
+                ratio,
+            ]
+        )
     return table
 
 
@@ -92,14 +122,21 @@ def figures(results):
             sign = "≤" if figure["at_most"] else "≥"
             target = "" if figure["to_reach"] is None else f"{sign} {number(figure['to_reach'])} {figure['unit']}"
             verdict = {True: "met", False: "not met", None: ""}[figure["met"]]
-            table.append([record["name"], figure["against"], f"{number(figure['value'])} {figure['unit']}", target, verdict])
+            table.append(
+                [record["name"], figure["against"], f"{number(figure['value'])} {figure['unit']}", target, verdict]
+            )
     return table
 
 
 def plain(table):
     widths = [max(len(row[c]) for row in table) for c in range(len(table[0]))]
-    return "\n".join("  ".join(cell.ljust(w) if c == 0 or not _numeric(cell) else cell.rjust(w)
-                               for c, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in table)
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if c == 0 or not _numeric(cell) else cell.rjust(w)
+            for c, (cell, w) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in table
+    )
 
 
 def _numeric(cell):
@@ -114,8 +151,9 @@ def markdown(table):
 def tables(results):
     met = [figure["met"] for record in results["cases"] for figure in record["figures"] if figure["met"] is not None]
     parts = [plain(table) for table in (rows(results), figures(results)) if len(table) > 1]
-    return "\n\n".join(["", *parts,
-                      f"{sum(met)} of {len(met)} figures met ({results['machine']['simd']}); {results['seconds']:.0f} s"])
+    return "\n\n".join(
+        ["", *parts, f"{sum(met)} of {len(met)} figures met ({results['machine']['simd']}); {results['seconds']:.0f} s"]
+    )
 
 
 def write(results, path):
@@ -134,28 +172,44 @@ def chart(results, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    records = [r for r in results["cases"] if r["kind"] == "training" and any(t["name"] == "backprop" for t in r["timings"])]
+    records = [
+        r for r in results["cases"] if r["kind"] == "training" and any(t["name"] == "backprop" for t in r["timings"])
+    ]
     if not records:
         print("no chart: no training case was run")
         return
-    plt.rcParams["svg.hashsalt"] = "backprop"               # the same file for the same numbers
+    plt.rcParams["svg.hashsalt"] = "backprop"  # the same file for the same numbers
     figure, axes = plt.subplots(figsize=(9, 1.6 + 0.32 * len(records)), layout="constrained")
     for row, record in enumerate(records):
         seconds = {timing["name"]: timing["seconds"] for timing in record["timings"]}
         for name, colour in COLOURS.items():
             if name in seconds:
-                axes.plot(seconds[name] / seconds["backprop"], row, "o" if name != "jax f32" else "D", color=colour, ms=6,
-                          label=name if name not in axes.get_legend_handles_labels()[1] else None)
+                axes.plot(
+                    seconds[name] / seconds["backprop"],
+                    row,
+                    "o" if name != "jax f32" else "D",
+                    color=colour,
+                    ms=6,
+                    label=name if name not in axes.get_legend_handles_labels()[1] else None,
+                )
     axes.axvline(1.0, color="black", lw=1.5, label="backprop")
-    axes.set(xscale="log", yticks=range(len(records)), xlabel="time per example, multiples of backprop's (right is slower)",
-             title=f"Training by plain SGD, one core, {results['machine']['simd']} kernels")
+    axes.set(
+        xscale="log",
+        yticks=range(len(records)),
+        xlabel="time per example, multiples of backprop's (right is slower)",
+        title=f"Training in float64 on one core, {results['machine']['simd']} kernels (plain SGD unless said)",
+    )
     axes.set_yticklabels([f"{r['name']}   {number(1e6 * r['timings'][0]['seconds'])} µs" for r in records], fontsize=8)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize=8, loc="lower right")
     machine = results["machine"]
-    figure.text(0.01, -0.02, f"{machine['processor']}, {machine['date']}; " + ", ".join(f"{n} {v}" for n, v in machine["peers"].items()),
-                fontsize=6)
+    figure.text(
+        0.01,
+        -0.02,
+        f"{machine['processor']}, {machine['date']}; " + ", ".join(f"{n} {v}" for n, v in machine["peers"].items()),
+        fontsize=6,
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)

@@ -23,12 +23,16 @@ AGREEING_ROWS = 5000
 
 def options(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", metavar="PATTERN", help="cases whose name contains this (or matches it, with * and ?)")
+    parser.add_argument(
+        "--only", metavar="PATTERN", help="cases whose name contains this (or matches it, with * and ?)"
+    )
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     parser.add_argument("--quick", action="store_true", help="fewer cases and rounds: under two minutes")
     parser.add_argument("--repeats", type=int, metavar="N", help="rounds per case (default 9; 5 with --quick)")
     parser.add_argument("--simd", choices=("baseline", "v3", "v4"), help="our kernels' variant (default: the best)")
-    parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core to run on (default: the last)")
+    parser.add_argument(
+        "--core", type=int, default=max(os.sched_getaffinity(0)), help="the core to run on (default: the last)"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON (default bench/results/<simd>.json)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="chart as PNG or SVG")
     return parser.parse_args(argv)
@@ -51,7 +55,7 @@ class Benchmark:
 
         self.arguments, self.cores, self.ours = arguments, cores, ours
         self.repeats = arguments.repeats or (5 if arguments.quick else 9)
-        self.seconds = 0.01 if arguments.quick else 0.02         # least duration of one sample
+        self.seconds = 0.01 if arguments.quick else 0.02  # least duration of one sample
         self.peers, self.missing = peers.load()
         config = _quietly(ours.bp.show_config)
         self.simd = config["simd"]
@@ -66,8 +70,14 @@ class Benchmark:
         try:
             task = case.task() if case.task is not None else None
         except FileNotFoundError as error:
-            return {"name": case.name, "kind": case.kind, "unit": case.unit, "timings": [], "skipped": {"case": str(error)},
-                    "figures": []}
+            return {
+                "name": case.name,
+                "kind": case.kind,
+                "unit": case.unit,
+                "timings": [],
+                "skipped": {"case": str(error)},
+                "figures": [],
+            }
         if case.kind == "import":
             timings = self._imports()
         elif case.kind == "headline":
@@ -88,17 +98,19 @@ class Benchmark:
 
         contenders = self._agreeing(self._contenders(case, task, skipped), task, skipped)
         contenders = timing.fastest_forms(contenders, self.seconds)
-        return timing.interleave(contenders, self.repeats, self.seconds)
+        return timing.best(timing.interleave(contenders, self.repeats, self.seconds))
 
     def _headline(self, task, skipped):
-        """A whole epoch of real data. Agreement is checked on its first rows: over an epoch rounding grows to anything."""
+        """A whole epoch of real data; agreement is checked on its first rows, for rounding grows to anything later."""
         import dataclasses
 
         import timing
 
         def contenders(task):
-            found = [*self.ours.training(task, shuffle=True, form="shuffled"),
-                     *self.ours.training(task, name="backprop, file order")]
+            found = [
+                *self.ours.training(task, shuffle=True, form="shuffled"),
+                *self.ours.training(task, name="backprop, file order"),
+            ]
             for peer in self.peers:
                 if peer.NAME in ("jax", "numba"):
                     found += self._forms(peer, "training", task, skipped, few=True)
@@ -108,7 +120,7 @@ class Benchmark:
         good = self._agreeing(contenders(first), first, skipped)
         labels = {(contender.name, contender.form) for contender in timing.fastest_forms(good, self.seconds)}
         whole = [contender for contender in contenders(task) if (contender.name, contender.form) in labels]
-        return timing.interleave(whole, min(self.repeats, 5), self.seconds)
+        return timing.best(timing.interleave(whole, min(self.repeats, 5), self.seconds))
 
     def _contenders(self, case, task, skipped):
         if case.kind == "threads":
@@ -128,7 +140,7 @@ class Benchmark:
             return []
         try:
             return getattr(module, kind)(task, **options)
-        except Exception as error:               # a peer that breaks must not end the run; the report names it
+        except Exception as error:  # a peer that breaks must not end the run; the report names it
             skipped[f"{module.NAME}.{kind}"] = _first_line(error)
             return []
 
@@ -151,12 +163,18 @@ class Benchmark:
         import tasks
         import timing
 
-        reference = {tasks.Training: tasks.trained, tasks.Prediction: tasks.predicted, tasks.Separation: tasks.separated,
-                     tasks.Product: lambda task: task.X @ task.W}[type(task)]
+        reference = {
+            tasks.Training: tasks.trained,
+            tasks.Prediction: tasks.predicted,
+            tasks.Separation: tasks.separated,
+            tasks.Product: lambda task: task.X @ task.W,
+        }[type(task)]
         expected, good = {}, []
         for contender in contenders:
             if contender.loss not in expected:
-                expected[contender.loss] = reference(task, contender.loss) if isinstance(task, tasks.Training) else reference(task)
+                expected[contender.loss] = (
+                    reference(task, contender.loss) if isinstance(task, tasks.Training) else reference(task)
+                )
             try:
                 timing.agree(contender, expected[contender.loss])
                 good.append(contender)
@@ -175,12 +193,21 @@ class Benchmark:
 
         units = case.units(task)
         medians = {timing.contender.name: timing.median / units for timing in timings}
-        double = [t.contender.name for t in timings
-                  if t.contender.precision == "float64" and not t.contender.name.startswith("backprop")]
+        double = [
+            t.contender.name
+            for t in timings
+            if t.contender.precision == "float64" and not t.contender.name.startswith("backprop")
+        ]
         result = Result(task, medians, double, self.machine["roof"])
-        return {"name": case.name, "kind": case.kind, "unit": case.unit, "skipped": skipped, "seconds": round(seconds, 1),
-                "timings": [_timing_record(timing, units) for timing in timings],
-                "figures": [self._figure_record(figure, result) for figure in case.figures if "backprop" in medians]}
+        return {
+            "name": case.name,
+            "kind": case.kind,
+            "unit": case.unit,
+            "skipped": skipped,
+            "seconds": round(seconds, 1),
+            "timings": [_timing_record(timing, units) for timing in timings],
+            "figures": [self._figure_record(figure, result) for figure in case.figures if "backprop" in medians],
+        }
 
     def _figure_record(self, figure, result):
         value = figure.measure(result)
@@ -188,15 +215,29 @@ class Benchmark:
         met = None
         if value is not None and target is not None:
             met = bool(value <= target) if figure.at_most else bool(value >= target)
-        return {"against": figure.text, "value": value, "to_reach": target, "unit": figure.unit, "at_most": figure.at_most,
-                "met": met}
+        return {
+            "against": figure.text,
+            "value": value,
+            "to_reach": target,
+            "unit": figure.unit,
+            "at_most": figure.at_most,
+            "met": met,
+        }
 
 
 def _timing_record(timing, units):
     contender, (low, high) = timing.contender, timing.quartiles
-    return {"name": contender.name, "form": contender.form, "precision": contender.precision,
-            "seconds": timing.median / units, "quartiles": [low / units, high / units], "samples": len(timing.samples),
-            "repetitions": timing.repetitions, "disturbed": timing.disturbed, "compile_seconds": contender.compile_seconds}
+    return {
+        "name": contender.name,
+        "form": contender.form,
+        "precision": contender.precision,
+        "seconds": timing.median / units,
+        "quartiles": [low / units, high / units],
+        "samples": len(timing.samples),
+        "repetitions": timing.repetitions,
+        "disturbed": timing.disturbed,
+        "compile_seconds": contender.compile_seconds,
+    }
 
 
 def _first_line(error):

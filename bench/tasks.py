@@ -15,11 +15,11 @@ class Training:
 
     sizes: list
     batch_size: int
-    X: np.ndarray               # (n, n_0)
-    Y: np.ndarray               # (n, n_L), zeros and ones
-    weights: list               # W[l], (n_{l-1}, n_l)
-    biases: list                # b[l], (n_l,)
-    optimizer: str = "sgd"      # or "adam": 0.9, 0.999, eps 1e-8
+    X: np.ndarray  # (n, n_0)
+    Y: np.ndarray  # (n, n_L), zeros and ones
+    weights: list  # W[l], (n_{l-1}, n_l)
+    biases: list  # b[l], (n_l,)
+    optimizer: str = "sgd"  # or "adam": 0.9, 0.999, eps 1e-8
     learning_rate: float = 0.1
     n_threads: int = 1
 
@@ -35,7 +35,7 @@ class Prediction:
     """One row through a network of sigmoids, called from Python."""
 
     sizes: list
-    x: np.ndarray               # (n_0,)
+    x: np.ndarray  # (n_0,)
     weights: list
     biases: list
 
@@ -44,8 +44,8 @@ class Prediction:
 class Separation:
     """Epochs of the stochastic perceptron over shuffled rows; checked for one epoch in the order of the rows."""
 
-    X: np.ndarray               # (n, d)
-    y: np.ndarray               # (n,) -1.0 or 1.0
+    X: np.ndarray  # (n, d)
+    y: np.ndarray  # (n,) -1.0 or 1.0
 
 
 @dataclass
@@ -68,7 +68,10 @@ def training(sizes, batch_size, n, zeros=0.0, seed=0, **options):
 def initial(sizes, rng):
     """Random weights, and biases that are not zero, so that a forgotten bias is noticed."""
     pairs = list(zip(sizes, sizes[1:]))
-    return ([rng.normal(size=pair) / np.sqrt(pair[0]) for pair in pairs], [0.1 * rng.normal(size=n_out) for _, n_out in pairs])
+    return (
+        [rng.normal(size=pair) / np.sqrt(pair[0]) for pair in pairs],
+        [0.1 * rng.normal(size=n_out) for _, n_out in pairs],
+    )
 
 
 def prediction(sizes, seed=0):
@@ -103,7 +106,7 @@ def trained(task, loss="squared_error"):
     W, b = [w.copy() for w in task.weights], [v.copy() for v in task.biases]
     m, v, t = np.zeros(flat(W, b).size), np.zeros(flat(W, b).size), 0
     for start in range(0, len(task.X), task.batch_size):
-        x, y = task.X[start:start + task.batch_size], task.Y[start:start + task.batch_size]
+        x, y = task.X[start : start + task.batch_size], task.Y[start : start + task.batch_size]
         z = [x]
         for W_l, b_l in zip(W, b):
             z.append(sigmoid(z[-1] @ W_l + b_l))
@@ -124,7 +127,7 @@ def trained(task, loss="squared_error"):
         position = 0
         for parts in zip(W, b):
             for part in parts:
-                part -= task.learning_rate * step[position:position + part.size].reshape(part.shape)
+                part -= task.learning_rate * step[position : position + part.size].reshape(part.shape)
                 position += part.size
     return flat(W, b)
 

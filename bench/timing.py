@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from environment import Cores
 
-DISTURBED = 0.02        # share of a sample's wall time during which the core belonged to somebody else
-SLOW = 4.0              # seconds after which a slow contender takes no more samples (it has at least three)
+DISTURBED = 0.02  # share of a sample's wall time during which the core belonged to somebody else
+SLOW = 200  # times the least duration of a sample: a contender that has taken so long, in at least three
+# samples, takes no more
 
 
 @dataclass
@@ -77,7 +78,9 @@ def agree(contender, expected):
         raise Disagreement(f"{contender.name} ({contender.form}): shape {result.shape} instead of {expected.shape}")
     error = float(np.max(np.abs(result - expected)) / max(1.0, np.max(np.abs(expected))))
     if not error <= contender.tolerance:
-        raise Disagreement(f"{contender.name} ({contender.form}) differs by {error:.2g}, allowed {contender.tolerance:.0e}")
+        raise Disagreement(
+            f"{contender.name} ({contender.form}) differs by {error:.2g}, allowed {contender.tolerance:.0e}"
+        )
     return error
 
 
@@ -107,16 +110,26 @@ def calibrate(contender, seconds):
 
 
 def fastest_forms(contenders, seconds):
-    """Of the forms of each name, the one with the smallest time per repetition in a short trial."""
+    """Of the forms of each name, the two with the smallest time per repetition in a short trial."""
     by_name = {}
     for contender in contenders:
         by_name.setdefault(contender.name, []).append(contender)
-    best = []
+    kept = []
     for forms in by_name.values():
-        if len(forms) > 1:
+        if len(forms) > 2:
             forms.sort(key=lambda form: _trial(form, seconds))
-        best.append(forms[0])
-    return best
+        kept += forms[:2]
+    return kept
+
+
+def best(timings):
+    """Of the timings of each name, the one with the smallest median."""
+    least = {}
+    for timing in timings:
+        name = timing.contender.name
+        if name not in least or timing.median < least[name].median:
+            least[name] = timing
+    return list(least.values())
 
 
 def _trial(contender, seconds):
@@ -135,7 +148,7 @@ def interleave(contenders, repeats, least):
     try:
         for _ in range(repeats):
             for timing in timings:
-                if len(timing.samples) < 3 or sum(timing.samples) * timing.repetitions < SLOW:
+                if len(timing.samples) < 3 or sum(timing.samples) * timing.repetitions < SLOW * least:
                     seconds, disturbed = sample(timing.contender, timing.repetitions)
                     timing.samples.append(seconds / timing.repetitions)
                     timing.disturbed += disturbed

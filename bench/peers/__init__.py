@@ -1,7 +1,7 @@
 """The implementations we compare with, each at its best form; one module per peer.
 
-A module has NAME and version(), and functions that turn a task of `tasks` into contenders (several forms of one name: the
-fastest is timed): training(task, few), prediction(task), separation(task), product(task). A function it lacks, or an
+A module has NAME and version(), and functions that turn a task of `tasks` into contenders (of several forms of one name
+the fastest counts): training(task, few), prediction(task), separation(task), product(task). A function it lacks, or an
 empty list, means that the peer does not do such work; `few` asks for fewer forms, where each costs a compilation.
 """
 

@@ -57,15 +57,19 @@ def _by_grad(eta):
 
 
 def training(task, few=False):
-    """Forms: deltas by hand or by grad, scan plain or unrolled by 4, in float64 and float32; `few`: by hand only."""
+    """Forms: deltas by hand or by grad, scan plain or unrolled by 4, float64 and float32; `few`: by hand in float64."""
     if task.optimizer != "sgd" or len(task.X) % task.batch_size:
         return []
     steps = {"by hand": _by_hand(task.learning_rate)}
     if not few:
         steps["by grad"] = _by_grad(task.learning_rate)
     unrolls = [unroll for unroll in (1, 4) if unroll * task.batch_size <= len(task.X)]
-    return [_contender(task, step, f"{how}, unroll {unroll}", unroll, dtype)
-            for dtype in (jnp.float64, jnp.float32) for how, step in steps.items() for unroll in unrolls]
+    return [
+        _contender(task, step, f"{how}, unroll {unroll}", unroll, dtype)
+        for dtype in ((jnp.float64,) if few else (jnp.float64, jnp.float32))
+        for how, step in steps.items()
+        for unroll in unrolls
+    ]
 
 
 def _contender(task, step, form, unroll, dtype):
@@ -80,7 +84,8 @@ def _contender(task, step, form, unroll, dtype):
 
     def reset():
         state["p"] = jax.block_until_ready(
-            [(jnp.array(W, dtype), jnp.array(b, dtype)) for W, b in zip(task.weights, task.biases)])
+            [(jnp.array(W, dtype), jnp.array(b, dtype)) for W, b in zip(task.weights, task.biases)]
+        )
 
     def run(k):
         parameters = state["p"]
@@ -98,5 +103,13 @@ def _contender(task, step, form, unroll, dtype):
     compiled = epoch.lower(state["p"], X, Y).compile()
     seconds = time.perf_counter() - start
     double = dtype == jnp.float64
-    return Contender(NAME if double else "jax f32", run, check, reset, form=form, compile_seconds=seconds,
-                     precision="float64" if double else "float32", tolerance=1e-9 if double else 1e-2)
+    return Contender(
+        NAME if double else "jax f32",
+        run,
+        check,
+        reset,
+        form=form,
+        compile_seconds=seconds,
+        precision="float64" if double else "float32",
+        tolerance=1e-9 if double else 1e-2,
+    )

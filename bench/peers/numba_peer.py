@@ -30,16 +30,24 @@ def _compiled(source, fastmath, *arguments):
 def _head(sizes, literal):
     """(lines, size of layer l as source text): the sizes are literals, or read from the arrays at run time."""
     layers = range(1, len(sizes))
-    lines = [f"def train(X, Y, epochs, eta, {', '.join(f'W{l}, b{l}' for l in layers)}):", "    n0 = X.shape[1]",
-             *[f"    n{l} = b{l}.shape[0]" for l in layers],
-             *[f"    z{l}, d{l} = np.empty(n{l}), np.empty(n{l})" for l in layers],
-             "    for _ in range(epochs):", "        for k in range(X.shape[0]):", "            z0, y = X[k], Y[k]"]
+    lines = [
+        f"def train(X, Y, epochs, eta, {', '.join(f'W{l}, b{l}' for l in layers)}):",
+        "    n0 = X.shape[1]",
+        *[f"    n{l} = b{l}.shape[0]" for l in layers],
+        *[f"    z{l}, d{l} = np.empty(n{l}), np.empty(n{l})" for l in layers],
+        "    for _ in range(epochs):",
+        "        for k in range(X.shape[0]):",
+        "            z0, y = X[k], Y[k]",
+    ]
     return lines, (lambda l: str(sizes[l])) if literal else (lambda l: f"n{l}")
 
 
 def _output_delta(last, size):
-    return [f"            for i in range({size(last)}):", f"                v = z{last}[i]",
-            f"                d{last}[i] = 2.0 * (v - y[i]) * v * (1.0 - v)"]
+    return [
+        f"            for i in range({size(last)}):",
+        f"                v = z{last}[i]",
+        f"                d{last}[i] = 2.0 * (v - y[i]) * v * (1.0 - v)",
+    ]
 
 
 def _inputs_source(sizes, literal, skip):
@@ -51,40 +59,64 @@ def _inputs_source(sizes, literal, skip):
     out, size = _head(sizes, literal)
     zero = ["                if v == 0.0:", "                    continue"] if skip else []
     for l in layers:
-        out += [f"            for i in range({size(l)}):", f"                z{l}[i] = b{l}[i]",
-                f"            for j in range({size(l - 1)}):", f"                v = z{l - 1}[j]", *(zero if l == 1 else []),
-                f"                for i in range({size(l)}):", f"                    z{l}[i] += v * W{l}[j, i]",
-                f"            for i in range({size(l)}):", f"                z{l}[i] = 1.0 / (1.0 + np.exp(-z{l}[i]))"]
+        out += [
+            f"            for i in range({size(l)}):",
+            f"                z{l}[i] = b{l}[i]",
+            f"            for j in range({size(l - 1)}):",
+            f"                v = z{l - 1}[j]",
+            *(zero if l == 1 else []),
+            f"                for i in range({size(l)}):",
+            f"                    z{l}[i] += v * W{l}[j, i]",
+            f"            for i in range({size(l)}):",
+            f"                z{l}[i] = 1.0 / (1.0 + np.exp(-z{l}[i]))",
+        ]
     out += _output_delta(last, size)
     for l in reversed(layers):
-        out += [f"            for j in range({size(l - 1)}):", f"                v = z{l - 1}[j]", *(zero if l == 1 else []),
-                "                e = eta * v", *(["                s = 0.0"] if l > 1 else []),
-                f"                for i in range({size(l)}):",
-                *([f"                    s += W{l}[j, i] * d{l}[i]"] if l > 1 else []),
-                f"                    W{l}[j, i] -= e * d{l}[i]",
-                *([f"                d{l - 1}[j] = s * v * (1.0 - v)"] if l > 1 else []),
-                f"            for i in range({size(l)}):", f"                b{l}[i] -= eta * d{l}[i]"]
+        out += [
+            f"            for j in range({size(l - 1)}):",
+            f"                v = z{l - 1}[j]",
+            *(zero if l == 1 else []),
+            "                e = eta * v",
+            *(["                s = 0.0"] if l > 1 else []),
+            f"                for i in range({size(l)}):",
+            *([f"                    s += W{l}[j, i] * d{l}[i]"] if l > 1 else []),
+            f"                    W{l}[j, i] -= e * d{l}[i]",
+            *([f"                d{l - 1}[j] = s * v * (1.0 - v)"] if l > 1 else []),
+            f"            for i in range({size(l)}):",
+            f"                b{l}[i] -= eta * d{l}[i]",
+        ]
     return "\n".join(out)
 
 
 def _units_source(sizes, literal):
-    """W (n_out, n_in), unit by unit: long dot products, and again one pass per layer for the delta below and the update."""
+    """W (n_out, n_in), unit by unit: long dot products, and again one pass per layer for delta and update."""
     layers, last = range(1, len(sizes)), len(sizes) - 1
     out, size = _head(sizes, literal)
     for l in layers:
-        out += [f"            for i in range({size(l)}):", f"                s = b{l}[i]",
-                f"                for j in range({size(l - 1)}):", f"                    s += z{l - 1}[j] * W{l}[i, j]",
-                f"                z{l}[i] = 1.0 / (1.0 + np.exp(-s))"]
+        out += [
+            f"            for i in range({size(l)}):",
+            f"                s = b{l}[i]",
+            f"                for j in range({size(l - 1)}):",
+            f"                    s += z{l - 1}[j] * W{l}[i, j]",
+            f"                z{l}[i] = 1.0 / (1.0 + np.exp(-s))",
+        ]
     out += _output_delta(last, size)
     for l in reversed(layers):
-        out += [*([f"            for j in range({size(l - 1)}):", f"                d{l - 1}[j] = 0.0"] if l > 1 else []),
-                f"            for i in range({size(l)}):", f"                d = d{l}[i]", "                e = eta * d",
-                f"                b{l}[i] -= e", f"                for j in range({size(l - 1)}):",
-                *([f"                    d{l - 1}[j] += W{l}[i, j] * d"] if l > 1 else []),
-                f"                    W{l}[i, j] -= e * z{l - 1}[j]"]
+        out += [
+            *([f"            for j in range({size(l - 1)}):", f"                d{l - 1}[j] = 0.0"] if l > 1 else []),
+            f"            for i in range({size(l)}):",
+            f"                d = d{l}[i]",
+            "                e = eta * d",
+            f"                b{l}[i] -= e",
+            f"                for j in range({size(l - 1)}):",
+            *([f"                    d{l - 1}[j] += W{l}[i, j] * d"] if l > 1 else []),
+            f"                    W{l}[i, j] -= e * z{l - 1}[j]",
+        ]
         if l > 1:
-            out += [f"            for j in range({size(l - 1)}):",
-                    f"                d{l - 1}[j] *= z{l - 1}[j] * (1.0 - z{l - 1}[j])"]
+            out += [
+                f"            for j in range({size(l - 1)}):",
+                f"                d{l - 1}[j] *= z{l - 1}[j] * (1.0 - z{l - 1}[j])",
+            ]
     return "\n".join(out)
 
 
@@ -94,31 +126,51 @@ def _batch_source(sizes, batch_size):
     names = ", ".join(f"W{l}, b{l}" for l in layers)
     out = [f"def train(X, Y, epochs, eta, {names}):", f"    scale = eta / {batch_size}"]
     for l in layers:
-        out += [f"    z{l}, d{l} = np.empty(({batch_size}, {sizes[l]})), np.empty(({batch_size}, {sizes[l]}))",
-                f"    G{l} = np.empty(({sizes[l - 1]}, {sizes[l]}))"]
-    out += ["    for _ in range(epochs):", f"        for start in range(0, X.shape[0], {batch_size}):",
-            f"            z0, y = X[start:start + {batch_size}], Y[start:start + {batch_size}]"]
+        out += [
+            f"    z{l}, d{l} = np.empty(({batch_size}, {sizes[l]})), np.empty(({batch_size}, {sizes[l]}))",
+            f"    G{l} = np.empty(({sizes[l - 1]}, {sizes[l]}))",
+        ]
+    out += [
+        "    for _ in range(epochs):",
+        f"        for start in range(0, X.shape[0], {batch_size}):",
+        f"            z0, y = X[start:start + {batch_size}], Y[start:start + {batch_size}]",
+    ]
     for l in layers:
-        out += [f"            np.dot(z{l - 1}, W{l}, z{l})", f"            for r in range({batch_size}):",
-                f"                for i in range({sizes[l]}):",
-                f"                    z{l}[r, i] = 1.0 / (1.0 + np.exp(-z{l}[r, i] - b{l}[i]))"]
+        out += [
+            f"            np.dot(z{l - 1}, W{l}, z{l})",
+            f"            for r in range({batch_size}):",
+            f"                for i in range({sizes[l]}):",
+            f"                    z{l}[r, i] = 1.0 / (1.0 + np.exp(-z{l}[r, i] - b{l}[i]))",
+        ]
     last = len(sizes) - 1
-    out += [f"            for r in range({batch_size}):", f"                for i in range({sizes[last]}):",
-            f"                    v = z{last}[r, i]", f"                    d{last}[r, i] = 2.0 * (v - y[r, i]) * v * (1.0 - v)"]
+    out += [
+        f"            for r in range({batch_size}):",
+        f"                for i in range({sizes[last]}):",
+        f"                    v = z{last}[r, i]",
+        f"                    d{last}[r, i] = 2.0 * (v - y[r, i]) * v * (1.0 - v)",
+    ]
     for l in reversed(layers):
         if l > 1:
-            out += [f"            np.dot(d{l}, W{l}.T, d{l - 1})", f"            for r in range({batch_size}):",
-                    f"                for i in range({sizes[l - 1]}):",
-                    f"                    d{l - 1}[r, i] *= z{l - 1}[r, i] * (1.0 - z{l - 1}[r, i])"]
-        out += [f"            np.dot(z{l - 1}.T, d{l}, G{l})", f"            for j in range({sizes[l - 1]}):",
-                f"                for i in range({sizes[l]}):", f"                    W{l}[j, i] -= scale * G{l}[j, i]",
-                f"            for r in range({batch_size}):", f"                for i in range({sizes[l]}):",
-                f"                    b{l}[i] -= scale * d{l}[r, i]"]
+            out += [
+                f"            np.dot(d{l}, W{l}.T, d{l - 1})",
+                f"            for r in range({batch_size}):",
+                f"                for i in range({sizes[l - 1]}):",
+                f"                    d{l - 1}[r, i] *= z{l - 1}[r, i] * (1.0 - z{l - 1}[r, i])",
+            ]
+        out += [
+            f"            np.dot(z{l - 1}.T, d{l}, G{l})",
+            f"            for j in range({sizes[l - 1]}):",
+            f"                for i in range({sizes[l]}):",
+            f"                    W{l}[j, i] -= scale * G{l}[j, i]",
+            f"            for r in range({batch_size}):",
+            f"                for i in range({sizes[l]}):",
+            f"                    b{l}[i] -= scale * d{l}[r, i]",
+        ]
     return "\n".join(out)
 
 
 def training(task, few=False):
-    """Forms online: both layouts, sizes as literals or not, fastmath on or off (off: the dot products do not vectorise, so
+    """Forms online: both layouts, sizes as literals or not, fastmath on or off (off: dot products do not vectorise, so
     one layout only); `few`: fastmath on only. With many zeros also loops that skip them, a contender of its own.
     Mini-batches: BLAS by np.dot.
     """
@@ -131,10 +183,19 @@ def training(task, few=False):
         sizes = "literal sizes" if literal else "any sizes"
         forms.append(_contender(task, NAME, _units_source(task.sizes, literal), f"unit by unit, {sizes}", True, True))
         for fastmath in (True,) if few else (True, False):
-            forms.append(_contender(task, NAME, _inputs_source(task.sizes, literal, False), f"input by input, {sizes}", fastmath))
+            forms.append(
+                _contender(task, NAME, _inputs_source(task.sizes, literal, False), f"input by input, {sizes}", fastmath)
+            )
             if (task.X[:256] == 0.0).mean() > 0.5:
-                forms.append(_contender(task, "numba, zeros skipped", _inputs_source(task.sizes, literal, True),
-                                        f"input by input, {sizes}", fastmath))
+                forms.append(
+                    _contender(
+                        task,
+                        "numba, zeros skipped",
+                        _inputs_source(task.sizes, literal, True),
+                        f"input by input, {sizes}",
+                        fastmath,
+                    )
+                )
     return forms
 
 
@@ -157,20 +218,23 @@ def _contender(task, name, source, form, fastmath, transposed=False):
         run(1)
         return flat([W.T for W in parts[::2]] if transposed else parts[::2], parts[1::2])
 
-    return Contender(name, run, check, reset, form=f"{form}, fastmath {'on' if fastmath else 'off'}", compile_seconds=seconds)
+    return Contender(
+        name, run, check, reset, form=f"{form}, fastmath {'on' if fastmath else 'off'}", compile_seconds=seconds
+    )
 
 
 def separation(task):
     """Stochastic perceptron over a permutation drawn anew each epoch."""
     forms = []
     for fastmath in (True, False):
+
         @numba.njit(fastmath=fastmath)
         def train(X, y, epochs, shuffle, w):
             b, d = 0.0, X.shape[1]
             order = np.arange(X.shape[0])
             for _ in range(epochs):
                 if shuffle:
-                    np.random.shuffle(order)
+                    np.random.shuffle(order)  # noqa: NPY002 - numba knows no Generator argument here
                 for k in range(X.shape[0]):
                     r = order[k]
                     a = b
@@ -194,8 +258,16 @@ def separation(task):
             w[:] = 0.0
             return _with_bias(train, task, w)
 
-        forms.append(Contender(NAME, lambda k, train=train, w=w: train(task.X, task.y, k, True, w), check, reset,
-                               form=f"loop, fastmath {'on' if fastmath else 'off'}", compile_seconds=seconds))
+        forms.append(
+            Contender(
+                NAME,
+                lambda k, train=train, w=w: train(task.X, task.y, k, True, w),
+                check,
+                reset,
+                form=f"loop, fastmath {'on' if fastmath else 'off'}",
+                compile_seconds=seconds,
+            )
+        )
     return forms
 
 

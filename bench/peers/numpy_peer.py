@@ -26,15 +26,15 @@ class _Net:
         self.delta = [None, *[np.empty((B, n)) for n in self.sizes[1:]]]
         self.slope = [None, *[np.empty((B, n)) for n in self.sizes[1:]]]
         n = len(task.X)
-        self.batches = [(task.X[k:k + B], task.Y[k:k + B]) for k in range(0, n - B + 1, B)]
+        self.batches = [(task.X[k : k + B], task.Y[k : k + B]) for k in range(0, n - B + 1, B)]
         self.reset()
 
     def _views(self, vector):
         weights, biases, position = [], [], 0
         for n_in, n_out in zip(self.sizes, self.sizes[1:]):
-            weights.append(vector[position:position + n_in * n_out].reshape(n_in, n_out))
+            weights.append(vector[position : position + n_in * n_out].reshape(n_in, n_out))
             position += n_in * n_out
-            biases.append(vector[position:position + n_out])
+            biases.append(vector[position : position + n_out])
             position += n_out
         return weights, biases
 

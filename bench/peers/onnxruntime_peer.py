@@ -18,12 +18,22 @@ def _session(task, dtype):
     kind = TensorProto.DOUBLE if dtype == np.float64 else TensorProto.FLOAT
     nodes, constants, name = [], [], "x"
     for l, (W, b) in enumerate(zip(task.weights, task.biases), 1):
-        constants += [numpy_helper.from_array(W.astype(dtype), f"W{l}"), numpy_helper.from_array(b.astype(dtype), f"b{l}")]
-        nodes += [helper.make_node("Gemm", [name, f"W{l}", f"b{l}"], [f"a{l}"]),
-                  helper.make_node("Sigmoid", [f"a{l}"], [f"z{l}"])]
+        constants += [
+            numpy_helper.from_array(W.astype(dtype), f"W{l}"),
+            numpy_helper.from_array(b.astype(dtype), f"b{l}"),
+        ]
+        nodes += [
+            helper.make_node("Gemm", [name, f"W{l}", f"b{l}"], [f"a{l}"]),
+            helper.make_node("Sigmoid", [f"a{l}"], [f"z{l}"]),
+        ]
         name = f"z{l}"
-    graph = helper.make_graph(nodes, "network", [helper.make_tensor_value_info("x", kind, [1, task.sizes[0]])],
-                              [helper.make_tensor_value_info(name, kind, [1, task.sizes[-1]])], constants)
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("x", kind, [1, task.sizes[0]])],
+        [helper.make_tensor_value_info(name, kind, [1, task.sizes[-1]])],
+        constants,
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
     onnx.checker.check_model(model)
     options = onnxruntime.SessionOptions()
@@ -44,8 +54,11 @@ def prediction(task):
         binding.bind_ortvalue_input("x", value)
         result = onnxruntime.OrtValue.ortvalue_from_numpy(np.empty((1, task.sizes[-1]), dtype))
         binding.bind_ortvalue_output(output, result)
-        labels = {"name": NAME if double else "onnxruntime f32", "precision": np.dtype(dtype).name,
-                  "tolerance": 1e-9 if double else 1e-5}
+        labels = {
+            "name": NAME if double else "onnxruntime f32",
+            "precision": np.dtype(dtype).name,
+            "tolerance": 1e-9 if double else 1e-5,
+        }
 
         def run(k, session=session, feed=feed):
             for _ in range(k):
@@ -60,6 +73,9 @@ def prediction(task):
             return result.numpy()[0]
 
         contenders += [
-            Contender(run=run, check=lambda session=session, feed=feed: session.run(None, feed)[0][0], form="run", **labels),
-            Contender(run=run_bound, check=check_bound, form="run_with_iobinding", **labels)]
+            Contender(
+                run=run, check=lambda session=session, feed=feed: session.run(None, feed)[0][0], form="run", **labels
+            ),
+            Contender(run=run_bound, check=check_bound, form="run_with_iobinding", **labels),
+        ]
     return contenders

@@ -1,7 +1,7 @@
 """scikit-learn: MLPClassifier on indicator targets (sigmoids under log loss, its nearest to the task), and Perceptron.
 
-Its MLP cannot put a sigmoid under a squared error. Log loss saves it one factor σ' per output and changes nothing else, so
-the time is comparable; the result is checked against the reference for log loss.
+Its MLP cannot put a sigmoid under a squared error. Log loss saves it one factor σ' per output and changes nothing else,
+so the time is comparable; the result is checked against the reference for log loss.
 """
 
 import warnings
@@ -22,9 +22,18 @@ def version():
 
 def _model(task, batch_size, X, Y):
     """An MLPClassifier with the task's weights: partial_fit builds it, then the arrays are overwritten in place."""
-    model = MLPClassifier(task.sizes[1:-1], activation="logistic", solver="sgd", alpha=0.0, batch_size=batch_size,
-                          learning_rate_init=getattr(task, "learning_rate", 0.1), momentum=0.0, nesterovs_momentum=False,
-                          shuffle=False, random_state=0)
+    model = MLPClassifier(
+        task.sizes[1:-1],
+        activation="logistic",
+        solver="sgd",
+        alpha=0.0,
+        batch_size=batch_size,
+        learning_rate_init=getattr(task, "learning_rate", 0.1),
+        momentum=0.0,
+        nesterovs_momentum=False,
+        shuffle=False,
+        random_state=0,
+    )
     labels = Y.astype(np.intp)
     classes = np.arange(task.sizes[-1]) if task.sizes[-1] > 1 else np.arange(2)
     labels = labels if task.sizes[-1] > 1 else labels.ravel()
@@ -55,8 +64,11 @@ def training(task, few=False):
         run(1)
         return flat(model.coefs_, model.intercepts_)
 
-    return [Contender(NAME, run, check, lambda: _assign(model, task), form="MLPClassifier.partial_fit, log loss",
-                      loss="log_loss")]
+    return [
+        Contender(
+            NAME, run, check, lambda: _assign(model, task), form="MLPClassifier.partial_fit, log loss", loss="log_loss"
+        )
+    ]
 
 
 def prediction(task):

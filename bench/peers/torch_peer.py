@@ -33,18 +33,22 @@ def _assign(model, task):
 
 def _parameters(model):
     linear = list(model)[::2]
-    return flat([layer.weight.detach().numpy().T for layer in linear], [layer.bias.detach().numpy() for layer in linear])
+    return flat(
+        [layer.weight.detach().numpy().T for layer in linear], [layer.bias.detach().numpy() for layer in linear]
+    )
 
 
 def _batches(task):
     X, Y, B = torch.from_numpy(task.X), torch.from_numpy(task.Y), task.batch_size
-    return [(X[k:k + B], Y[k:k + B]) for k in range(0, len(X), B)]
+    return [(X[k : k + B], Y[k : k + B]) for k in range(0, len(X), B)]
 
 
 def training(task, few=False):
     """Forms: torch.optim's step, and autograd with one in-place update of all parameters."""
-    return [_contender(task, _optimizer_step, "autograd, torch.optim"),
-            *([_contender(task, _in_place_step, "autograd, foreach update")] if task.optimizer == "sgd" else [])]
+    return [
+        _contender(task, _optimizer_step, "autograd, torch.optim"),
+        *([_contender(task, _in_place_step, "autograd, foreach update")] if task.optimizer == "sgd" else []),
+    ]
 
 
 def compiled(task):
@@ -75,7 +79,9 @@ def _contender(task, make_step, form, name=NAME):
     if name != NAME:
         reset()
         state["step"](*batches[0])
-    return Contender(name, run, check, reset, form=form, compile_seconds=time.perf_counter() - start if name != NAME else None)
+    return Contender(
+        name, run, check, reset, form=form, compile_seconds=time.perf_counter() - start if name != NAME else None
+    )
 
 
 def _loss(model, x, y):
@@ -93,7 +99,9 @@ def _optimizer_step(task):
             optimizer.zero_grad()
             _loss(model, x, y).backward()
             optimizer.step()
+
         return step
+
     return make
 
 
@@ -105,7 +113,9 @@ def _in_place_step(task):
             gradients = torch.autograd.grad(_loss(model, x, y), parameters)
             with torch.no_grad():
                 torch._foreach_add_(parameters, gradients, alpha=-task.learning_rate)
+
         return step
+
     return make
 
 
@@ -132,7 +142,9 @@ def _compiled_step(task):
         def step(x, y):
             with torch.inference_mode():
                 update(parameters, x, y)
+
         return step
+
     return make
 
 
