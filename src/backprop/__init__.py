@@ -1,10 +1,8 @@
 """Perceptrons and feedforward networks trained by backpropagation: fast, reproducible to the bit, readable."""
 
 import importlib as _importlib
-import logging as _logging
 
 from backprop._config import show_config
-from backprop.history import History
 from backprop.network import Network
 
 __version__ = "0.1.0"
@@ -15,6 +13,7 @@ _LAZY = {
     "EarlyStopping": "backprop.stopping",
     "errors": "backprop.errors",
     "gradient_descent": "backprop.descent",
+    "History": "backprop.history",
     "load": "backprop.model_file",
     "metrics": "backprop.metrics",
     "Model": "backprop.model",
@@ -23,7 +22,7 @@ _LAZY = {
     "Perceptron": "backprop.perceptron",
     "schedules": "backprop.schedules",
 }
-__all__ = ["History", "Network", "show_config", *_LAZY]
+__all__ = ["Network", "show_config", *_LAZY]
 
 
 def __getattr__(name):
@@ -37,6 +36,3 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(__all__)
-
-
-_logging.getLogger("backprop").addHandler(_logging.NullHandler())

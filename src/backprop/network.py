@@ -6,10 +6,9 @@ import threading
 
 import numpy as np
 
-from backprop import _check, _memory, activations, initializers, losses, options, training
+from backprop import _check, _memory, activations, initializers, losses
 from backprop._dispatch import core
 from backprop.errors import ConcurrentUseError, DivergenceError
-from backprop.trace import GradientCheck, Gradients, Trace
 
 BLOCK = 64          # rows that prediction and evaluation feed forward at a time; it changes no bit
 
@@ -385,6 +384,8 @@ class Network:
         inputs = np.empty(X.shape)
         self._backpropagate(X, Y, np.ones(n), np.zeros_like(padded), inputs)
         weights, biases = self._split(padded)
+        from backprop.trace import Gradients     # as GradientCheck, Trace and training: loaded when first wanted
+
         return Gradients(loss, [W.copy() for W in weights], [None if b is None else b.copy() for b in biases], inputs)
 
     def _gradient(self, X, Y, weight=None):
@@ -440,6 +441,8 @@ class Network:
         floor = 1e-4 * np.abs(analytic).max()
         analytic = analytic[indices]
         size = np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), max(floor, np.finfo(float).tiny))
+        from backprop.trace import GradientCheck
+
         return GradientCheck(float((np.abs(analytic - numeric) / size).max()), analytic, numeric, indices, float(h))
 
     def trace(self, x, y, learning_rate=None):
@@ -472,6 +475,8 @@ class Network:
             if eta is not None:
                 step = -eta * deltas[l]
                 uW[l], ub[l] = np.outer(z[l - 1], step), step if self._bias else None
+        from backprop.trace import Trace
+
         return Trace(x.copy(), y.copy(), a, z, deltas, dW, db, uW, ub, [None, *[W.copy() for W in self._weights]],
                      [None, *[None if b is None else b.copy() for b in self._biases]], loss, eta, self.activations,
                      self._loss)
@@ -615,6 +620,8 @@ class Network:
         >>> history.stop_reason, net.predict(X).round().ravel().tolist()
         ('target_loss', [0.0, 1.0, 1.0, 0.0])
         """
+        from backprop import options, training
+
         checked = options.check(
             self, X, Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
             shuffle=shuffle, sample_weight=sample_weight, class_weight=class_weight, validation=validation,

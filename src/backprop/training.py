@@ -18,6 +18,7 @@ from backprop.history import History
 from backprop.measure import Measured
 
 logger = logging.getLogger("backprop")
+logger.addHandler(logging.NullHandler())     # silent unless the application asks
 
 MAX_BLOCK = 256          # rows of a batch that the kernels hold at a time; it changes no bit
 SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of what Ctrl-C may take

@@ -140,14 +140,12 @@ static double bp_update_dot8(ptrdiff_t n, double *w, const double *z_prev, doubl
             v_store(w + j + v * VL, wv);
             acc[v] = v_fma(v_load(z_new + j + v * VL), wv, acc[v]);
         }
-    if (j < n) {
-        double lanes[8];
-        for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
-        for (int k = 0; j + k < n; k++) {
-            w[j + k] = s_fma(ds, z_prev[j + k], w[j + k]);
-            lanes[k] = s_fma(z_new[j + k], w[j + k], lanes[k]);
-        }
-        for (int v = 0; v < 8 / VL; v++) acc[v] = v_load(lanes + v * VL);
+    for (int v = 0; j < n && v < 8 / VL; v++) {
+        double rest[VL];
+        const vd wv = v_fma(d, v_load_rest(z_prev + j, n - j, v), v_load_rest(w + j, n - j, v));
+        v_store(rest, wv);
+        for (int i = 0; i < VL && j + v * VL + i < n; i++) w[j + v * VL + i] = rest[i];
+        acc[v] = v_fma(v_load_rest(z_new + j, n - j, v), wv, acc[v]);
     }
     return bp_tree8(acc);
 }

@@ -119,11 +119,23 @@ BP_INLINE int v_all_zero(vd a) {
     return all;
 }
 
-/* The first n lanes from p, the rest zero (n < VL); nothing beyond p[n - 1] is read. */
+/* The first n lanes from p, the rest zero (0 <= n; all lanes where n >= VL); nothing beyond p[n - 1] is read. */
 BP_INLINE vd v_load_first(const double *p, ptrdiff_t n) {
+#if VL == 8
+    return (vd)_mm512_maskz_loadu_pd(n >= 8 ? 0xff : (__mmask8)((1u << n) - 1), p);
+#elif VL == 4
+    const vi lane = {0, 1, 2, 3};
+    return (vd)_mm256_maskload_pd(p, (__m256i)(lane < (vi){n, n, n, n}));
+#else
     double lanes[VL] = {0};
-    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
+    for (ptrdiff_t i = 0; i < VL && i < n; i++) lanes[i] = p[i];
     return v_load(lanes);
+#endif
+}
+
+/* Lanes v VL ... of the last, incomplete block of eight: n - v VL of them, none if that is negative. */
+BP_INLINE vd v_load_rest(const double *p, ptrdiff_t n, int v) {
+    return n > v * VL ? v_load_first(p + v * VL, n - v * VL) : (vd){0};
 }
 
 /* Subnormal numbers cost a microcode assist each on many processors, and training passes through them on its way to zero:
@@ -175,12 +187,9 @@ static inline double bp_dot8(const double *x, const double *w, ptrdiff_t n) {
     for (int v = 0; v < 8 / VL; v++) acc[v] = (vd){0};
     for (; j + 8 <= n; j += 8)
         for (int v = 0; v < 8 / VL; v++) acc[v] = v_fma(v_load(x + j + v * VL), v_load(w + j + v * VL), acc[v]);
-    if (j < n) {
-        double lanes[8];
-        for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
-        for (int k = 0; j + k < n; k++) lanes[k] = s_fma(x[j + k], w[j + k], lanes[k]);
-        for (int v = 0; v < 8 / VL; v++) acc[v] = v_load(lanes + v * VL);
-    }
+    if (j < n)
+        for (int v = 0; v < 8 / VL; v++)
+            acc[v] = v_fma(v_load_rest(x + j, n - j, v), v_load_rest(w + j, n - j, v), acc[v]);
     return bp_tree8(acc);
 }
 
@@ -191,12 +200,8 @@ static inline double bp_sum8(const double *x, ptrdiff_t n) {
     for (int v = 0; v < 8 / VL; v++) acc[v] = (vd){0};
     for (; j + 8 <= n; j += 8)
         for (int v = 0; v < 8 / VL; v++) acc[v] = acc[v] + v_load(x + j + v * VL);
-    if (j < n) {
-        double lanes[8];
-        for (int v = 0; v < 8 / VL; v++) v_store(lanes + v * VL, acc[v]);
-        for (int k = 0; j + k < n; k++) lanes[k] = lanes[k] + x[j + k];
-        for (int v = 0; v < 8 / VL; v++) acc[v] = v_load(lanes + v * VL);
-    }
+    if (j < n)
+        for (int v = 0; v < 8 / VL; v++) acc[v] = acc[v] + v_load_rest(x + j, n - j, v);
     return bp_tree8(acc);
 }
 
