@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
 import backprop as bp
+from backprop import model_file
 
 FIRST, SECOND = 17, 23
-LONG = 1000                  # epochs of the training that is killed
+LONG = 2500                  # epochs of the training that is killed
 SCHEDULES = {
     "none": None, "constant": "constant", "step": bp.schedules.step(every=7), "exponential": "exponential",
     "cosine": bp.schedules.cosine(epochs=FIRST + SECOND), "inverse_scaling": "inverse_scaling",
@@ -45,7 +47,8 @@ def options(configuration):
 
 def untimed(history):
     """A history as plain lists, without what no two runs share."""
-    return {name: values for name, values in history.to_dict().items() if name not in ("seconds", "examples_per_second")}
+    times = ("seconds", "examples_per_second")
+    return {name: values for name, values in history.to_dict().items() if name not in times}
 
 
 def result(network, history):
@@ -68,6 +71,7 @@ def second(folder):
 
 
 def killed(path):
+    assert safetensors.numpy.save and model_file.save    # loaded before the clock starts, not at the first save
     again = bp.load(path) if Path(path).exists() else network()
     print("ready", flush=True)
     again.train(*examples(), epochs=LONG - again.epochs_trained, checkpoint_path=path, checkpoint_every=3,

@@ -127,7 +127,8 @@ def confidence(Y, P):
 def test_everything_that_training_knows_comes_back(path):
     X, Y = examples()
     network = bp.Network([5, 4, 3], seed=3)
-    schedule = bp.schedules.warm_up(np.int64(2), then=bp.schedules.reduce_on_plateau(patience=1, min_delta=np.float64(9)))
+    plateau = bp.schedules.reduce_on_plateau(patience=1, min_delta=np.float64(9))
+    schedule = bp.schedules.warm_up(np.int64(2), then=plateau)
     network.train(X, Y, epochs=6, validation=0.2, early_stopping=9, schedule=schedule,
                   metrics=["r2", confidence, "gradient_norm"])
     state = network._training_state

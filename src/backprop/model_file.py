@@ -5,17 +5,18 @@ The tensors, all float64 and without padding:
 ==========================================  ==========================================================================
 ``layers.{l}.weight``, ``layers.{l}.bias``  W[l] (n_{l-1}, n_l) and b[l] (n_l,), l = 1..L; no bias in a network without
 ``optimizer.{s}.layers.{l}.weight``, bias   slot s = 0, 1, ... of the optimizer (velocity, moments), each like its layer
-``best.layers.{l}.weight``, bias            with early stopping, in a file saved during training: the best epoch's parameters
-``best.optimizer.{s}.layers.{l}.weight``    and the optimizer's slots of that epoch, with their biases
+``best.layers.{l}.weight``, bias            in a file saved during training with early stopping: the best parameters,
+``best.optimizer.{s}.layers.{l}.weight``    and the optimizer's slots of their epoch, with those of the biases
 ``init.layers.{l}.weight``, bias            the arrays given as ``init=``, where arrays were given
 ``history.{name}``                          (n,) columns of the last training's history; NaN where nothing was measured
 ==========================================  ==========================================================================
 
 The file's metadata has one entry, ``backprop``: a JSON document with the format's name and version, the library's
-version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split),
-early stopping, the history, the properties of the kind (class labels, scaler, names of columns) and ``sha256``. The last is the hash of the canonical JSON (sorted keys, no
-spaces, ASCII) of all the rest, followed, for every tensor in the order of names, by a line feed, the canonical JSON of
-[name, "F64", shape], a line feed, and the little-endian values. Numbers in JSON are written so that they read back to
+version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split), early
+stopping, the history, the properties of the kind (class labels, scaler, names of columns) and ``sha256``. The last is
+the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest, followed, for every tensor in the order
+of names, by a line feed, the canonical JSON of [name, "F64", shape], a line feed, and the little-endian values.
+Numbers in JSON are written so that they read back to
 the same bits.
 
 A reader refuses what it does not know: an unknown key, tensor or name is an error, and a change of the format that
@@ -589,7 +590,8 @@ def _training(file, network):
 
 
 def _numbers(value):
-    return [_typed(number, (int, float), "optimizer's numbers") for number in _typed(value, list, "optimizer's numbers")]
+    what = "optimizer's numbers"
+    return [_typed(number, (int, float), what) for number in _typed(value, list, what)]
 
 
 def _take_slots(file, network, n_slots, prefix=""):
@@ -609,9 +611,11 @@ def _stopping(file, network):
     training = network._training_state
     if training is None:
         raise ModelFormatError("the file has a state of early stopping, and no training state")
-    rule = _object(document["rule"], "rule of early stopping", (each.name for each in fields(stopping.EarlyStopping)))
-    if abs(_typed(document["sign"], float, "sign")) != 1.0 or (document["epoch"] is None) != (document["value"] is None):
-        raise ModelFormatError("the early stopping has a wrong sign, or one of epoch and value without the other")
+    rule = _object(document["rule"], "early stopping rule", [each.name for each in fields(stopping.EarlyStopping)])
+    if abs(_typed(document["sign"], float, "sign")) != 1.0:
+        raise ModelFormatError("the early stopping has a wrong sign")
+    if (document["epoch"] is None) != (document["value"] is None):
+        raise ModelFormatError("the early stopping has one of epoch and value without the other")
     kept = [np.zeros_like(network._parameters), np.zeros_like(training.slots),
             _check.vector(_numbers(document["numbers"]), "numbers", length=training.numbers.size)]
     if document["epoch"] is not None:

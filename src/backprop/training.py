@@ -185,7 +185,7 @@ class _Run:
             if done and (reason := self._budget_spent()):
                 return reason
             self._set_rate()
-            count = 1 if self.listeners else self._epochs_at_once(min(self.options.epochs - done, self._until_checkpoint()))
+            count = 1 if self.listeners else self._epochs_at_once(self.options.epochs - done)
             started = time.perf_counter()
             totals, visited = self._many(count) if count > 1 else self._one()
             reason = self._record(totals, visited, time.perf_counter() - started)
@@ -236,7 +236,7 @@ class _Run:
 
     def _epochs_at_once(self, left):
         """How many epochs the next call of the core may hold: what fits a slice and the budget."""
-        return max(1, int(min(left, SLICE_EPOCHS, self._slice_rows() // self.n,
+        return max(1, int(min(left, SLICE_EPOCHS, self._until_checkpoint(), self._slice_rows() // self.n,
                               self._updates_left() // self.updates_per_epoch)))
 
     def _slice_rows(self):
