@@ -127,7 +127,8 @@ def confidence(Y, P):
 def test_everything_that_training_knows_comes_back(path):
     X, Y = examples()
     network = bp.Network([5, 4, 3], seed=3)
-    schedule = bp.schedules.warm_up(np.int64(2), then=bp.schedules.reduce_on_plateau(patience=1, min_delta=np.float64(9)))
+    plateau = bp.schedules.reduce_on_plateau(patience=1, min_delta=np.float64(9))
+    schedule = bp.schedules.warm_up(np.int64(2), then=plateau)
     network.train(X, Y, epochs=6, validation=0.2, early_stopping=9, schedule=schedule,
                   metrics=["r2", confidence, "gradient_norm"])
     state = network._training_state
@@ -532,6 +533,53 @@ def test_a_wrong_state_of_a_plateau_is_refused(path, name, key, value):
     network.save(path)
     rewrite(path, setting("training", "schedule_state", key, value=value))
     with pytest.raises(ModelFormatError, match="no possible model"):
+        bp.load(path)
+
+
+def stopping_network():
+    """As a callback of the fourth epoch sees it, while early stopping runs."""
+    kept = []
+    network = bp.Network([5, 4, 3], seed=3)
+    network.train(*examples(), epochs=4, validation=0.2, early_stopping=9, optimizer="momentum",
+                  callbacks=lambda state: kept.append(state.network.copy()))
+    return kept[-1]
+
+
+def test_early_stopping_under_way_comes_back(path):
+    network = stopping_network()
+    network.save(path)
+    again, state = bp.load(path), network._stopping_state
+    found = again._stopping_state
+    assert state_of(again) == state_of(network) and state.epoch and state.kept[1].any()
+    assert [array.tobytes() for array in found.kept] == [array.tobytes() for array in state.kept]
+    assert (found.rule, found.sign, found.value, found.epoch, found.reference, found.waited) == (
+        state.rule, state.sign, state.value, state.epoch, state.reference, state.waited)
+    assert again.reset()._stopping_state is None
+
+
+@pytest.mark.parametrize("change, message", [
+    (setting("early_stopping", "more", value=1), "unknown key 'more'"),
+    (setting("early_stopping", "rule", value={}), "lacks the key"),
+    (setting("early_stopping", "rule", "patience", value=0), "patience must be at least 1"),
+    (setting("early_stopping", "rule", "mode", value="most"), "unknown mode 'most'"),
+    (setting("early_stopping", "sign", value=2.0), "wrong sign"),
+    (setting("early_stopping", "sign", value=True), "wrong kind"),
+    (setting("early_stopping", "value", value=None), "one of epoch and value"),
+    (setting("early_stopping", "value", value="low"), "value must be a real number"),
+    (setting("early_stopping", "epoch", value=-1), "best epoch is negative"),
+    (setting("early_stopping", "waited", value=0.5), "wrong kind"),
+    (setting("early_stopping", "numbers", value=[0.1]), "1 values, expected 2"),
+    (setting("early_stopping", value=None), "best.layers.1.bias belongs to nothing"),
+    (tensor("best.layers.1.weight", np.full((5, 4), np.inf)), "NaN or infinity"),
+    (tensor("best.optimizer.0.layers.2.bias", None), "missing"),
+    (lambda document, tensors: (document.update(training=None),
+                                [tensors.pop(name) for name in list(tensors) if name.startswith("optimizer")])[0],
+     "no training state"),
+], ids=range(15))
+def test_a_wrong_state_of_early_stopping_is_refused(path, change, message):
+    stopping_network().save(path)
+    rewrite(path, change)
+    with pytest.raises(ModelFormatError, match=message):
         bp.load(path)
 
 

@@ -5,15 +5,18 @@ The tensors, all float64 and without padding:
 ==========================================  ==========================================================================
 ``layers.{l}.weight``, ``layers.{l}.bias``  W[l] (n_{l-1}, n_l) and b[l] (n_l,), l = 1..L; no bias in a network without
 ``optimizer.{s}.layers.{l}.weight``, bias   slot s = 0, 1, ... of the optimizer (velocity, moments), each like its layer
+``best.layers.{l}.weight``, bias            in a file saved during training with early stopping: the best parameters,
+``best.optimizer.{s}.layers.{l}.weight``    and the optimizer's slots of their epoch, with those of the biases
 ``init.layers.{l}.weight``, bias            the arrays given as ``init=``, where arrays were given
 ``history.{name}``                          (n,) columns of the last training's history; NaN where nothing was measured
 ==========================================  ==========================================================================
 
 The file's metadata has one entry, ``backprop``: a JSON document with the format's name and version, the library's
-version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split), the
-history, the properties of the kind (class labels, scaler, names of columns) and ``sha256``. The last is the hash of the canonical JSON (sorted keys, no
-spaces, ASCII) of all the rest, followed, for every tensor in the order of names, by a line feed, the canonical JSON of
-[name, "F64", shape], a line feed, and the little-endian values. Numbers in JSON are written so that they read back to
+version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split), early
+stopping, the history, the properties of the kind (class labels, scaler, names of columns) and ``sha256``. The last is
+the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest, followed, for every tensor in the order
+of names, by a line feed, the canonical JSON of [name, "F64", shape], a line feed, and the little-endian values.
+Numbers in JSON are written so that they read back to
 the same bits.
 
 A reader refuses what it does not know: an unknown key, tensor or name is an error, and a change of the format that
@@ -26,11 +29,11 @@ import json
 import math
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from backprop import _memory, initializers, optimizers, schedules
+from backprop import _check, _memory, initializers, optimizers, schedules, stopping
 from backprop.errors import ModelFormatError, ModelVersionError
 from backprop.history import COLUMNS, History
 from backprop.network import Network
@@ -45,6 +48,7 @@ GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 _GENERATOR_LIMITS = {
     "state": 2**128, "inc": 2**128, "pos": 625, "buffer_pos": 5, "has_uint32": 2, "uinteger": 2**32,
 }
+_STOPPING_KEYS = ("rule", "sign", "value", "epoch", "reference", "waited", "numbers")
 _TRAINING_KEYS = ("optimizer", "numbers", "schedule", "schedule_state", "split_seed")
 
 
@@ -66,6 +70,8 @@ def save(path, model):
     ValueError
         If a parameter is not finite, if the loss is a function, if the generator is not one of NumPy's own, or if
         `path` is a device or a pipe.
+    ConcurrentUseError
+        If another thread is training the network.
     OSError
         As it comes; what was at `path` is unchanged then, and no temporary file is left.
 
@@ -82,7 +88,9 @@ def save(path, model):
     True
     """
     kind, network, properties = model._file_parts()
-    write_atomically(path, encode(kind, network, properties))
+    with network._exclusive("save", within=True):
+        data = encode(kind, network, properties)
+    write_atomically(path, data)
 
 
 def load(path):
@@ -165,6 +173,13 @@ def _mode_of(path):
     return stat.S_IMODE(found.st_mode)
 
 
+def check_target(path):
+    """Refuse, with the error that saving would raise, a path where no file can be written; nothing is written."""
+    path = os.path.realpath(path)
+    _mode_of(path)
+    os.stat(os.path.dirname(path))
+
+
 def _sync_folder(folder):
     """Make the new name last; a folder that may be written but not read cannot be opened for that."""
     try:
@@ -193,7 +208,8 @@ def encode(kind, network, properties):
         "network": _network_document(network, tensors),
         "generator": _generator_document(network._generator),
         "training": _training_document(network, tensors),
-        "history": _history_document(network.history, tensors),
+        "early_stopping": _stopping_document(network, tensors),
+        "history": _history_document(network, tensors),
     }
     document["sha256"] = _digest(document, {name: (array.shape, array) for name, array in tensors.items()})
     text = _canonical(document)
@@ -259,21 +275,45 @@ def _training_document(network, tensors):
     state = network._training_state
     if state is None:
         return None
-    for s, slot in enumerate(state.slots):
-        tensors.update(_layers(*network._split(slot), f"optimizer.{s}."))
+    tensors.update(_slots(network, state.slots))
     document = state.to_dict()
     if document["schedule"] is not None:
         schedules.from_dict(document["schedule"])        # what no reader would take is not written
     return document
 
 
-def _history_document(history, tensors):
+def _slots(network, slots, prefix=""):
+    """Names of an optimizer's arrays in the file, {name: array}."""
+    named = {}
+    for s, slot in enumerate(slots):
+        named.update(_layers(*network._split(slot), f"{prefix}optimizer.{s}."))
+    return named
+
+
+def _stopping_document(network, tensors):
+    """What early stopping remembers, while the network is in training; its best epoch's arrays as tensors."""
+    state = network._stopping_state
+    if state is None:
+        return None
+    parameters, slots, numbers = state.kept
+    if state.epoch is not None:
+        tensors.update(_layers(*network._split(parameters), "best."))
+        tensors.update(_slots(network, slots, "best."))
+    return {"rule": stopping.plain(state.rule), "sign": state.sign, "value": state.value, "epoch": state.epoch,
+            "reference": state.reference, "waited": state.waited, "numbers": numbers.tolist()}
+
+
+def _history_document(network, tensors):
     """Columns as tensors (None as NaN), their names in order, and which of them hold whole numbers.
 
-    What an interrupt left half written of an epoch is left out.
+    What an interrupt left half written of an epoch is left out. A training that goes on from a checkpoint saves the
+    whole history, from the first epoch.
     """
+    history = network.history
     if history is None:
         return None
+    if network._earlier_history is not None:
+        history = network._earlier_history + history
     columns = history.to_dict(columns_only=True)
     length = min(len(values) for values in columns.values())
     for name, values in columns.items():
@@ -406,7 +446,7 @@ def _document(text):
     if version < 1:
         raise ModelFormatError(f"the format version is {version}, expected at least 1")
     return _object(document, "document", ("format", "version", "library", "kind", "properties", "network", "generator",
-                                          "training", "history", "sha256"))
+                                          "training", "early_stopping", "history", "sha256"))
 
 
 def _tiling(entries, data_size):
@@ -450,6 +490,7 @@ def _decode(file):
     try:
         network = _network(file)
         network._training_state = _training(file, network)
+        network._stopping_state = _stopping(file, network)
         network.history = _history(file)
         if file.tensors:
             raise ModelFormatError(f"the tensor {min(file.tensors)} belongs to nothing in the file")
@@ -541,15 +582,50 @@ def _training(file, network):
     document = _object(document, "training state", _TRAINING_KEYS)
     rule = dict(_object(document["optimizer"], "optimizer"))
     optimizer = _optimizer(rule.pop("name", None), rule)
-    for number in _typed(document["numbers"], list, "optimizer's numbers"):
-        _typed(number, (int, float), "optimizer's numbers")
+    _numbers(document["numbers"])
     _schedule_state(document["schedule"], _object(document["schedule_state"], "schedule's state"))
     if document["split_seed"] is not None:
         _non_negative(document["split_seed"], "seed of the split")
-    slots = _memory.zeros(optimizer.n_slots, network._parameters.size)
+    return TrainingState.from_dict(document, _take_slots(file, network, optimizer.n_slots))
+
+
+def _numbers(value):
+    what = "optimizer's numbers"
+    return [_typed(number, (int, float), what) for number in _typed(value, list, what)]
+
+
+def _take_slots(file, network, n_slots, prefix=""):
+    """(n_slots, n_padded) an optimizer's arrays, in the layout of the parameters."""
+    slots = _memory.zeros(n_slots, network._parameters.size)
     for s, slot in enumerate(slots):
-        _fill(network._split(slot), file.take_layers(network.sizes, network.bias, f"optimizer.{s}.", finite=False))
-    return TrainingState.from_dict(document, slots)
+        prefix_of_slot = f"{prefix}optimizer.{s}."
+        _fill(network._split(slot), file.take_layers(network.sizes, network.bias, prefix_of_slot, finite=False))
+    return slots
+
+
+def _stopping(file, network):
+    document = file.document["early_stopping"]
+    if document is None:
+        return None
+    document = _object(document, "early stopping", _STOPPING_KEYS)
+    training = network._training_state
+    if training is None:
+        raise ModelFormatError("the file has a state of early stopping, and no training state")
+    rule = _object(document["rule"], "early stopping rule", [each.name for each in fields(stopping.EarlyStopping)])
+    if abs(_typed(document["sign"], float, "sign")) != 1.0:
+        raise ModelFormatError("the early stopping has a wrong sign")
+    if (document["epoch"] is None) != (document["value"] is None):
+        raise ModelFormatError("the early stopping has one of epoch and value without the other")
+    kept = [np.zeros_like(network._parameters), np.zeros_like(training.slots),
+            _check.vector(_numbers(document["numbers"]), "numbers", length=training.numbers.size)]
+    if document["epoch"] is not None:
+        _non_negative(document["epoch"], "best epoch")
+        _fill(network._split(kept[0]), file.take_layers(network.sizes, network.bias, "best."))
+        kept[1] = _take_slots(file, network, len(training.slots), "best.")
+    value, reference = (None if document[key] is None else _check.real(document[key], key)
+                        for key in ("value", "reference"))
+    return stopping.StoppingState(stopping.EarlyStopping(**rule), float(document["sign"]), kept, value,
+                                  document["epoch"], reference, _non_negative(document["waited"], "waited"))
 
 
 def _fill(views, values):

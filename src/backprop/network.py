@@ -98,13 +98,13 @@ class Network:
         self._plan = core.plan(self._sizes, numbers, self._loss_number, self._bias, self._parameters)
         self._memory_one = _memory.zeros(core.work_size(self._plan, 1))
         core.bind_memory(self._plan, self._memory_one)
-        self._lock = threading.Lock()
+        self._lock, self._owner = threading.Lock(), None         # the owner: the thread inside `_exclusive`
 
     def _start(self, generator):
         weights, biases = initializers.draw(self._init, self._sizes, self._activations, generator)
         self._assign(weights, biases)
         self._generator = generator
-        self._training_state = None
+        self._training_state = self._stopping_state = self._earlier_history = None
         self.epochs_trained = 0
         self.history = None
 
@@ -226,6 +226,11 @@ class Network:
         ----------
         path : str or os.PathLike
             Any name; ``.safetensors`` is the custom.
+
+        Raises
+        ------
+        ConcurrentUseError
+            When another thread is training this network. A callback of the training may save it.
         """
         from backprop import model_file      # loaded only when a model is saved or loaded
 
@@ -236,7 +241,7 @@ class Network:
         return "network", self, {}
 
     def __getstate__(self):
-        derived = ("_weights", "_biases", "_plan", "_memory_one", "_lock")
+        derived = ("_weights", "_biases", "_plan", "_memory_one", "_lock", "_owner")
         return {key: value for key, value in self.__dict__.items() if key not in derived}
 
     def __setstate__(self, state):
@@ -246,8 +251,8 @@ class Network:
         self._parameters[...] = parameters
         self._bind()
 
-    def _exclusive(self, action):
-        return _Exclusive(self._lock, action)
+    def _exclusive(self, action, within=False):
+        return _Exclusive(self, action, within)
 
     # ---- feedforward ---------------------------------------------------------------------------------------------
 
@@ -512,7 +517,7 @@ class Network:
             If the loss or an update would not be finite; nothing is changed then.
         """
         if not self._lock.acquire(blocking=False):
-            raise ConcurrentUseError("learn_one: another thread is training this network")
+            raise ConcurrentUseError("learn_one: another thread is training or saving this network")
         try:
             loss = NotImplemented if self._own_loss else core.learn_one(self._plan, x, y, learning_rate)
             if loss is NotImplemented:
@@ -531,7 +536,7 @@ class Network:
     def train(self, X, Y, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, shuffle=True, sample_weight=None,
               validation=None, early_stopping=None, schedule=None, l1=0.0, l2=0.0, clip_norm=None, class_weight=None,
               metrics=(), max_seconds=None, max_updates=None, target_loss=None, callbacks=(), progress=False,
-              n_threads=1):
+              n_threads=1, checkpoint_path=None, checkpoint_every=1):
         """Train by backpropagation; calling again continues.
 
         With the defaults this is the lecture's algorithm: example by example in random order, feedforward, deltas,
@@ -593,6 +598,12 @@ class Network:
             Show a progress bar.
         n_threads : int, default 1
             Threads that share each batch of a larger network; they change no bit.
+        checkpoint_path : str or os.PathLike, optional
+            Save the network to this file during the training, atomically, after every `checkpoint_every`-th epoch.
+            A training that is killed goes on from there: load the file and train the epochs that are left with the
+            same data and options.
+        checkpoint_every : int, default 1
+            Epochs between checkpoints, counted over the network's life.
 
         Returns
         -------
@@ -627,7 +638,7 @@ class Network:
             shuffle=shuffle, sample_weight=sample_weight, class_weight=class_weight, validation=validation,
             early_stopping=early_stopping, schedule=schedule, metrics=metrics, l1=l1, l2=l2, clip_norm=clip_norm,
             max_seconds=max_seconds, max_updates=max_updates, target_loss=target_loss, callbacks=callbacks,
-            progress=progress, n_threads=n_threads)
+            progress=progress, n_threads=n_threads, checkpoint_path=checkpoint_path, checkpoint_every=checkpoint_every)
         with self._exclusive("train"):
             return training.run(self, checked)
 
@@ -657,17 +668,25 @@ class Network:
 
 
 class _Exclusive:
-    """A lock that refuses instead of waiting: one thread at a time changes a network."""
+    """A lock that refuses instead of waiting: one thread at a time changes a network.
 
-    def __init__(self, lock, action):
-        self._lock, self._action = lock, action
+    An action that may run `within` another of the same thread (saving, in a callback of training) passes.
+    """
+
+    def __init__(self, network, action, within):
+        self._network, self._action = network, action
+        self._passes = within and network._owner == threading.get_ident()
 
     def __enter__(self):
-        if not self._lock.acquire(blocking=False):
-            raise ConcurrentUseError(f"{self._action}: another thread is training this network")
+        if not self._passes:
+            if not self._network._lock.acquire(blocking=False):
+                raise ConcurrentUseError(f"{self._action}: another thread is training or saving this network")
+            self._network._owner = threading.get_ident()
 
     def __exit__(self, *_):
-        self._lock.release()
+        if not self._passes:
+            self._network._owner = None
+            self._network._lock.release()
 
 
 def _checked_sizes(sizes):

@@ -1,5 +1,6 @@
 """The options of one call of `Network.train`: checked, with the examples split and weighted."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,8 @@ class Options:
     callbacks: list
     progress: bool
     n_threads: int
+    checkpoint_path: str | bytes | None
+    checkpoint_every: int
 
     def columns(self):
         """Names of the history's columns beyond the usual."""
@@ -44,7 +47,7 @@ class Options:
 
 def check(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffle, sample_weight, class_weight,
           validation, early_stopping, schedule, metrics, l1, l2, clip_norm, max_seconds, max_updates, target_loss,
-          callbacks, progress, n_threads):
+          callbacks, progress, n_threads, checkpoint_path, checkpoint_every):
     """`Options` from the arguments of `Network.train`, or the error that names the argument; nothing is changed."""
     shuffle = _check.boolean(shuffle, "shuffle")
     train, held, split_seed = _data(network, X, Y, sample_weight, class_weight, validation, shuffle)
@@ -61,7 +64,9 @@ def check(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffl
         max_updates=None if max_updates is None else _check.integer(max_updates, "max_updates", minimum=1),
         target_loss=_optional(target_loss, "target_loss"),
         callbacks=_callbacks(callbacks), progress=_check.boolean(progress, "progress"),
-        n_threads=_check.integer(n_threads, "n_threads", minimum=1, maximum=MAX_THREADS))
+        n_threads=_check.integer(n_threads, "n_threads", minimum=1, maximum=MAX_THREADS),
+        checkpoint_path=None if checkpoint_path is None else _checkpoint_path(checkpoint_path, network),
+        checkpoint_every=_check.integer(checkpoint_every, "checkpoint_every", minimum=1))
     _monitors(options)
     if not network_is_finite(network):
         raise ValueError("the network's parameters are not finite; set them or call reset()")
@@ -103,6 +108,18 @@ def _callbacks(callbacks):
         if not callable(callback):
             raise TypeError(f"callbacks must be callable, got {type(callback).__name__}")
     return callbacks
+
+
+def _checkpoint_path(path, network):
+    """The path, refused before the first epoch where a file could not be written there."""
+    from backprop import model_file      # loaded only when a model is saved or loaded
+
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"checkpoint_path must be a path, got {type(path).__name__}")
+    if network._own_loss is not None:
+        raise ValueError("checkpoint_path: the network's loss is a function, which a model file cannot hold")
+    model_file.check_target(path)
+    return os.fspath(path)
 
 
 def _optional(value, name, **bounds):

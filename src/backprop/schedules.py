@@ -8,9 +8,7 @@ that shrinks by 5 % an epoch is ``lambda epoch, learning_rate: learning_rate * 0
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
-
-import numpy as np
+from dataclasses import dataclass, field, fields
 
 from backprop import _check, stopping
 
@@ -52,8 +50,7 @@ class Schedule:
 
     def to_dict(self):
         """Name and parameters, as JSON takes them; None for a function, which cannot be written down."""
-        return {"name": type(self).__name__, **{key: value.item() if isinstance(value, np.generic) else value
-                                                for key, value in asdict(self).items()}}
+        return {"name": type(self).__name__, **stopping.plain(self)}
 
 
 @dataclass(frozen=True)

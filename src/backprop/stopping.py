@@ -1,6 +1,6 @@
 """Early stopping: what is watched, when it is given up, and the best parameters."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -43,6 +43,11 @@ class EarlyStopping:
         _check.integer(self.patience, "patience", minimum=1)
         _check.real(self.min_delta, "min_delta", minimum=0.0)
         check_monitor(self.monitor, self.mode)
+
+
+def plain(settings):
+    """The fields of a dataclass of settings in kinds that JSON has; NumPy's numbers become Python's."""
+    return {key: value.item() if isinstance(value, np.generic) else value for key, value in asdict(settings).items()}
 
 
 def resolve(early_stopping):
@@ -97,6 +102,34 @@ def monitor(name, mode, measured, metrics, argument):
     return Monitor(name, 1.0 if direction == "min" else -1.0)
 
 
+@dataclass
+class StoppingState:
+    """What early stopping remembers while a call of training runs. It is saved with the network, so that a training
+    that was killed goes on from its checkpoint with the patience and the best epoch that it had.
+
+    Attributes
+    ----------
+    rule : EarlyStopping
+    sign : float
+        1.0 where smaller is better, -1.0 where larger is; `value` and `reference` are multiplied by it.
+    kept : list of ndarray
+        Parameters, slots and numbers of the best epoch; zeros before there is one.
+    value, epoch : float, int or None
+        The best epoch.
+    reference : float or None
+        The value that `waited`, the epochs without an improvement, counts from.
+    waited : int
+    """
+
+    rule: EarlyStopping
+    sign: float
+    kept: list
+    value: float | None = None
+    epoch: int | None = None
+    reference: float | None = None
+    waited: int = 0
+
+
 class Best:
     """The best epoch so far, with copies of the arrays that make it, and the patience left.
 
@@ -106,29 +139,38 @@ class Best:
     watched : Monitor
     arrays : list of ndarray
         What is to come back: the network's parameters and the optimizer's state.
+    state : StoppingState, optional
+        Of the same training, broken off: it goes on where the rule is equal.
     """
 
-    def __init__(self, rule, watched, arrays):
-        self.rule, self.watched, self.arrays = rule, watched, arrays
-        self.kept = [np.empty_like(array) for array in arrays]
-        self.value, self.epoch = None, None
-        self.reference, self.waited = None, 0        # the value that `patience` counts from
+    def __init__(self, rule, watched, arrays, state=None):
+        self.watched, self.arrays, self.state = watched, arrays, state
+        if state is None or (state.rule, state.sign) != (rule, watched.sign):
+            self.state = StoppingState(rule, watched.sign, [np.zeros_like(array) for array in arrays])
+
+    @property
+    def epoch(self):
+        return self.state.epoch
+
+    def given_up(self):
+        """Whether the patience is over."""
+        return self.state.waited >= self.state.rule.patience
 
     def look(self, values, epoch):
         """Take an epoch's values; returns whether the patience is over."""
-        value = self.watched.read(values)
-        if value is not None and (self.value is None or value < self.value):
-            for kept, array in zip(self.kept, self.arrays):
+        state, value = self.state, self.watched.read(values)
+        if value is not None and (state.value is None or value < state.value):
+            for kept, array in zip(state.kept, self.arrays):
                 np.copyto(kept, array)
-            self.value, self.epoch = value, epoch
-        if value is not None and (self.reference is None or value < self.reference - self.rule.min_delta):
-            self.reference, self.waited = value, 0
+            state.value, state.epoch = value, epoch
+        if value is not None and (state.reference is None or value < state.reference - state.rule.min_delta):
+            state.reference, state.waited = value, 0
         else:
-            self.waited += 1
-        return self.waited >= self.rule.patience
+            state.waited += 1
+        return self.given_up()
 
     def restore(self):
         """Bring the best epoch back, where there is one."""
         if self.epoch is not None:
-            for kept, array in zip(self.kept, self.arrays):
+            for kept, array in zip(self.state.kept, self.arrays):
                 np.copyto(array, kept)

@@ -108,7 +108,8 @@ class Task:
 
 def run(network, options):
     """Train `network` in place; returns its `History`."""
-    history = History(options.columns())
+    history, earlier = History(options.columns()), network.history
+    network._earlier_history = earlier if earlier is not None and earlier.stop_reason is None else None
     network.history = history
     first = network.epochs_trained
     loop = _Run(network, options, history)
@@ -148,7 +149,8 @@ class _Run:
         self.best = None
         if options.monitor is not None:
             arrays = [network._parameters, self.state.slots, self.state.numbers]
-            self.best = stopping.Best(options.early_stopping, options.monitor, arrays)
+            self.best = stopping.Best(options.early_stopping, options.monitor, arrays, network._stopping_state)
+        network._stopping_state = None if self.best is None else self.best.state
         self.last_epoch = network.epochs_trained + options.epochs
         self.listeners = self._somebody_listens()
         self.started = time.perf_counter()
@@ -177,6 +179,8 @@ class _Run:
 
     def epochs(self):
         """All epochs; returns the stop reason."""
+        if self.best is not None and self.best.given_up():       # saved by a callback of the last epoch
+            return "early_stopping"
         done = 0
         while done < self.options.epochs:
             if done and (reason := self._budget_spent()):
@@ -191,6 +195,8 @@ class _Run:
             if reason is not None:
                 return reason
             done += count
+            if self._until_checkpoint() == self.options.checkpoint_every:
+                self._checkpoint()
         return "epochs"
 
     def close(self):
@@ -198,8 +204,22 @@ class _Run:
         if self.best is not None:
             self.best.restore()
             self.history.best_epoch = self.best.epoch
+        self.network._stopping_state = self.network._earlier_history = None
         if self.bar is not None:
             self.bar.close()
+
+    # checkpoints
+
+    def _until_checkpoint(self):
+        """Epochs until the next checkpoint; they are counted over the network's life, as a resumed training counts."""
+        if self.options.checkpoint_path is None:
+            return np.inf
+        return self.options.checkpoint_every - self.network.epochs_trained % self.options.checkpoint_every
+
+    def _checkpoint(self):
+        from backprop import model_file      # loaded only when a model is saved or loaded
+
+        model_file.save(self.options.checkpoint_path, self.network)
 
     # budgets
 
@@ -217,7 +237,7 @@ class _Run:
 
     def _epochs_at_once(self, left):
         """How many epochs the next call of the core may hold: what fits a slice and the budget."""
-        return max(1, int(min(left, SLICE_EPOCHS, self._slice_rows() // self.n,
+        return max(1, int(min(left, SLICE_EPOCHS, self._until_checkpoint(), self._slice_rows() // self.n,
                               self._updates_left() // self.updates_per_epoch)))
 
     def _slice_rows(self):
@@ -375,6 +395,7 @@ def _training_state(network, options):
         state = TrainingState(optimizer, optimizer.numbers(),
                               _memory.zeros(optimizer.n_slots, network._parameters.size))
         network._training_state = state
+        network._stopping_state = None
     description = schedule.to_dict()
     if description is None or description != state.schedule:
         state.schedule, state.schedule_state = description, schedule.new_state()
