@@ -10,9 +10,10 @@ The tensors, all float64 and without padding:
 ==========================================  ==========================================================================
 
 The file's metadata has one entry, ``backprop``: a JSON document with the format's name and version, the library's
-version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split), the
-history, the properties of the kind (class labels, scaler, names of columns) and ``sha256``. The last is the hash of the canonical JSON (sorted keys, no
-spaces, ASCII) of all the rest, followed, for every tensor in the order of names, by a line feed, the canonical JSON of
+version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split,
+dropout), the history, the properties of the kind (class labels, scaler, names of columns) and ``sha256``. The last is
+the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest, followed, for every tensor in the order
+of names, by a line feed, the canonical JSON of
 [name, "F64", shape], a line feed, and the little-endian values. Numbers in JSON are written so that they read back to
 the same bits.
 
@@ -45,7 +46,7 @@ GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 _GENERATOR_LIMITS = {
     "state": 2**128, "inc": 2**128, "pos": 625, "buffer_pos": 5, "has_uint32": 2, "uinteger": 2**32,
 }
-_TRAINING_KEYS = ("optimizer", "numbers", "schedule", "schedule_state", "split_seed")
+_TRAINING_KEYS = ("optimizer", "numbers", "schedule", "schedule_state", "split_seed", "visits", "dropout_key")
 
 
 def save(path, model):
