@@ -159,6 +159,24 @@ OPTIMIZERS = {
 }
 
 
+# ---- dropout: SplitMix64 as a counter-based generator, modulo 2^64 --------------------------------------------------
+
+def draw(seed, i):
+    """Output i = 0, 1, ... of SplitMix64 from `seed` (Steele, Lea and Flood 2014), for arrays of uint64."""
+    with np.errstate(over="ignore"):
+        x = np.asarray(seed, np.uint64) + (np.asarray(i, np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def mask(key, visits, l, units, rate):
+    """(len(visits), units) factors of z[l]: 0 where a unit is dropped in a visit, else 1 / (1 - rate)."""
+    seed = draw(draw(key, visits), l)
+    uniform = (draw(seed[:, None], np.arange(units)) >> np.uint64(11)).astype(float) * 2.0**-53
+    return np.where(uniform >= rate, 1 / (1 - rate), 0.0)
+
+
 # ---- the network -----------------------------------------------------------------------------------------------------
 
 class Reference:
@@ -170,19 +188,26 @@ class Reference:
         self.b = [None, *(None if b is None else np.array(b) for b in biases)]
         hidden = [hidden] * (self.L - 1) if isinstance(hidden, str) else hidden
         self.activations = [None, *hidden, output]
-        self.loss_name, self.state, self.steps = loss, {}, 0
+        self.loss_name, self.state, self.steps, self.visits = loss, {}, 0, 0
 
-    def forward(self, X):
-        """a[0..L] (a[0] is None) and z[0..L]."""
+    def forward(self, X, masks=None):
+        """a[0..L] (a[0] is None) and z[0..L], the latter times the masks of dropout."""
         a, z = [None], [X]
         for l in range(1, self.L + 1):
             a.append(z[l - 1] @ self.W[l] + (0 if self.b[l] is None else self.b[l]))
             z.append(ACTIVATIONS[self.activations[l]][0](a[l]))
+            if masks is not None:
+                z[l] = masks[l] * z[l]
         return a, z
 
-    def losses(self, X, Y):
+    def masks(self, key, visits, rates):
+        """Masks of the layers 0..L for the numbers of the visits, from the rates of the hidden layers."""
+        sizes = [W.shape[1] for W in self.W[1:-1]]
+        return [None, *(mask(key, visits, l, n, rate) for l, (n, rate) in enumerate(zip(sizes, rates), start=1)), 1.0]
+
+    def losses(self, X, Y, masks=None):
         """C of each example, (B,)."""
-        a, z = self.forward(X)
+        a, z = self.forward(X, masks)
         pair = self.loss_name, self.activations[-1]
         return LOSSES_OF_NET_INPUT[pair][0](Y, a[-1]) if pair in LOSSES_OF_NET_INPUT else LOSSES[pair[0]][0](Y, z[-1])
 
@@ -190,21 +215,23 @@ class Reference:
         """Mean over the examples, weights divided by their mean."""
         return (_normalised(sample_weight, len(X)) * self.losses(X, Y)).sum() / len(X)
 
-    def deltas(self, X, Y):
+    def deltas(self, X, Y, masks=None):
         """δ[0..L] (δ[0] is None), each row that of its own loss, and z."""
-        a, z = self.forward(X)
+        a, z = self.forward(X, masks)
         delta = [None] * (self.L + 1)
         delta[-1] = output_delta(self.loss_name, self.activations[-1], Y, a[-1], z[-1])
         for l in range(self.L - 1, 0, -1):
             delta[l] = ACTIVATIONS[self.activations[l]][1](a[l]) * (delta[l + 1] @ self.W[l + 1].T)
+            if masks is not None:
+                delta[l] = masks[l] * delta[l]
         return delta, z
 
     def gradients(self, X, Y, sample_weight=None):
         """Gradients of `loss` by W[1..L] and b[1..L] (lists of L), and of each row's own loss by its inputs."""
         return self._gradients(X, Y, _normalised(sample_weight, len(X)))
 
-    def _gradients(self, X, Y, w):
-        delta, z = self.deltas(X, Y)
+    def _gradients(self, X, Y, w, masks=None):
+        delta, z = self.deltas(X, Y, masks)
         scaled = [d * (w / len(X))[:, None] for d in delta[1:]]
         dW = [z[l].T @ scaled[l] for l in range(self.L)]
         db = [None if b is None else d.sum(axis=0) for b, d in zip(self.b[1:], scaled)]
@@ -215,8 +242,11 @@ class Reference:
         return sum(l1 * abs(W).sum() + l2 / 2 * (W * W).sum() for W in self.W[1:])
 
     def train(self, X, Y, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, order=None, sample_weight=None,
-              l1=0.0, l2=0.0):
-        """Train over the rows in `order`; return each epoch's loss, averaged as it was trained. Calls continue."""
+              l1=0.0, l2=0.0, dropout=None, key=None, max_norm=np.inf):
+        """Train over the rows in `order`; return each epoch's loss, averaged as it was trained. Calls continue.
+
+        `dropout` are the rates of the hidden layers, `key` is that of the masks.
+        """
         n, w = len(X), _normalised(sample_weight, len(X))
         order = np.arange(n) if order is None else order
         eta, step = OPTIMIZERS[optimizer]
@@ -226,14 +256,16 @@ class Reference:
             total = 0.0
             for start in range(0, n, batch_size):
                 rows = order[start:start + batch_size]           # the last batch may be ragged
+                masks = None if dropout is None else self.masks(key, self.visits + np.arange(len(rows)), dropout)
+                self.visits += len(rows)
                 if not w[rows].any():
                     continue                                     # a batch of weight zero changes nothing at all
-                total += (w[rows] * self.losses(X[rows], Y[rows])).sum()
-                dW, db, _ = self._gradients(X[rows], Y[rows], w[rows])
+                total += (w[rows] * self.losses(X[rows], Y[rows], masks)).sum()
+                dW, db, _ = self._gradients(X[rows], Y[rows], w[rows], masks)
                 self.steps += 1
                 for l in range(1, self.L + 1):
                     g = dW[l - 1] + l1 * np.sign(self.W[l]) + l2 * self.W[l]
-                    self.W[l] = step(self.W[l], g, self._slots("W", l), eta, self.steps)
+                    self.W[l] = shortened(step(self.W[l], g, self._slots("W", l), eta, self.steps), max_norm)
                     if self.b[l] is not None:
                         self.b[l] = step(self.b[l], db[l - 1], self._slots("b", l), eta, self.steps)
             losses.append(total / n)
@@ -247,6 +279,12 @@ class Reference:
         """W[1], b[1], W[2], ... in C order as one vector."""
         parts = [p for W, b in zip(self.W[1:], self.b[1:]) for p in (W, b) if p is not None]
         return np.concatenate([p.ravel() for p in parts])
+
+
+def shortened(W, max_norm):
+    """W with every column, the weights into one unit, at most this long."""
+    norms = np.sqrt((W * W).sum(axis=0))
+    return W * np.where(norms > max_norm, max_norm / np.maximum(norms, 1e-300), 1.0)
 
 
 def _normalised(sample_weight, n):

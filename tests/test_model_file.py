@@ -487,6 +487,8 @@ WRONG = {
     "state alone": (lambda document, tensors: document["training"].update(schedule=None, schedule_state={"a": 1}),
                     "no schedule"),
     "split seed": (setting("training", "split_seed", value=-1), "split is negative"),
+    "visits": (setting("training", "visits", value=-1), "visits must be at least 0"),
+    "dropout key": (setting("training", "dropout_key", value=2**64), "dropout_key must be at most"),
     "slot missing": (tensor("optimizer.1.layers.2.bias", None), "optimizer.1.layers.2.bias is missing"),
     "history column": (setting("history", "columns", value=["a b"]), "no possible name"),
     "history method": (setting("history", "columns", value=["to_dict"]), "name of something else"),

@@ -12,11 +12,11 @@ The tensors, all float64 and without padding:
 ==========================================  ==========================================================================
 
 The file's metadata has one entry, ``backprop``: a JSON document with the format's name and version, the library's
-version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split), early
-stopping, the history, the properties of the kind (class labels, scaler, names of columns) and ``sha256``. The last is
-the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest, followed, for every tensor in the order
-of names, by a line feed, the canonical JSON of [name, "F64", shape], a line feed, and the little-endian values.
-Numbers in JSON are written so that they read back to
+version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split,
+dropout), early stopping, the history, the properties of the kind (class labels, scaler, names of columns) and
+``sha256``. The last is the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest, followed, for
+every tensor in the order of names, by a line feed, the canonical JSON of [name, "F64", shape], a line feed, and the
+little-endian values. Numbers in JSON are written so that they read back to
 the same bits.
 
 A reader refuses what it does not know: an unknown key, tensor or name is an error, and a change of the format that
@@ -49,7 +49,7 @@ _GENERATOR_LIMITS = {
     "state": 2**128, "inc": 2**128, "pos": 625, "buffer_pos": 5, "has_uint32": 2, "uinteger": 2**32,
 }
 _STOPPING_KEYS = ("rule", "sign", "value", "epoch", "reference", "waited", "numbers")
-_TRAINING_KEYS = ("optimizer", "numbers", "schedule", "schedule_state", "split_seed")
+_TRAINING_KEYS = ("optimizer", "numbers", "schedule", "schedule_state", "split_seed", "visits", "dropout_key")
 
 
 def save(path, model):

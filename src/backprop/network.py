@@ -534,9 +534,9 @@ class Network:
         return loss
 
     def train(self, X, Y, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, shuffle=True, sample_weight=None,
-              validation=None, early_stopping=None, schedule=None, l1=0.0, l2=0.0, clip_norm=None, class_weight=None,
-              metrics=(), max_seconds=None, max_updates=None, target_loss=None, callbacks=(), progress=False,
-              n_threads=1, checkpoint_path=None, checkpoint_every=1):
+              validation=None, early_stopping=None, schedule=None, l1=0.0, l2=0.0, dropout=0.0, clip_norm=None,
+              max_norm=None, class_weight=None, metrics=(), max_seconds=None, max_updates=None, target_loss=None,
+              callbacks=(), progress=False, n_threads=1, checkpoint_path=None, checkpoint_every=1):
         """Train by backpropagation; calling again continues.
 
         With the defaults this is the lecture's algorithm: example by example in random order, feedforward, deltas,
@@ -576,8 +576,16 @@ class Network:
             learning rate.
         l1, l2 : float, default 0
             Penalties on the weights, biases excluded.
+        dropout : float or list of float, default 0
+            Rate in [0, 1) at which units of the hidden layers are dropped, or one rate per hidden layer. In every visit
+            of an example a unit's z[l] is 0 with this probability and otherwise z[l] / (1 - rate) (inverted dropout,
+            Srivastava et al. 2014), so that its mean is z[l]. In training only: prediction, validation, metrics and
+            `gradients` use the whole network; the history's loss is that of the thinned ones.
         clip_norm : float, optional
             Largest Euclidean norm of a batch's gradient; a longer one is shortened to it.
+        max_norm : float, optional
+            Largest Euclidean norm of the weights that enter a unit, W[l][:, i], in every layer, biases excluded; longer
+            ones are shortened to it after each update.
         class_weight : "balanced" or mapping, optional
             Factors of the examples' weights by class number, 1 for a class not named, for class targets: one-hot rows,
             or one output with classes 0 and 1. "balanced" lets all classes weigh the same. Validation does not know of
@@ -636,9 +644,10 @@ class Network:
         checked = options.check(
             self, X, Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
             shuffle=shuffle, sample_weight=sample_weight, class_weight=class_weight, validation=validation,
-            early_stopping=early_stopping, schedule=schedule, metrics=metrics, l1=l1, l2=l2, clip_norm=clip_norm,
-            max_seconds=max_seconds, max_updates=max_updates, target_loss=target_loss, callbacks=callbacks,
-            progress=progress, n_threads=n_threads, checkpoint_path=checkpoint_path, checkpoint_every=checkpoint_every)
+            early_stopping=early_stopping, schedule=schedule, metrics=metrics, l1=l1, l2=l2, dropout=dropout,
+            clip_norm=clip_norm, max_norm=max_norm, max_seconds=max_seconds, max_updates=max_updates,
+            target_loss=target_loss, callbacks=callbacks, progress=progress, n_threads=n_threads,
+            checkpoint_path=checkpoint_path, checkpoint_every=checkpoint_every)
         with self._exclusive("train"):
             return training.run(self, checked)
 

@@ -29,7 +29,9 @@ class Options:
     metrics: metrics.Metrics
     l1: float
     l2: float
+    dropout: np.ndarray | None             # (L + 1,): rate of z[l], 0 for input and output; None where all are 0
     clip_norm: float
+    max_norm: float
     max_seconds: float | None
     max_updates: int | None
     target_loss: float | None
@@ -46,8 +48,8 @@ class Options:
 
 
 def check(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffle, sample_weight, class_weight,
-          validation, early_stopping, schedule, metrics, l1, l2, clip_norm, max_seconds, max_updates, target_loss,
-          callbacks, progress, n_threads, checkpoint_path, checkpoint_every):
+          validation, early_stopping, schedule, metrics, l1, l2, dropout, clip_norm, max_norm, max_seconds,
+          max_updates, target_loss, callbacks, progress, n_threads, checkpoint_path, checkpoint_every):
     """`Options` from the arguments of `Network.train`, or the error that names the argument; nothing is changed."""
     shuffle = _check.boolean(shuffle, "shuffle")
     train, held, split_seed = _data(network, X, Y, sample_weight, class_weight, validation, shuffle)
@@ -59,7 +61,9 @@ def check(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffl
         early_stopping=stopping.resolve(early_stopping), monitor=None,
         metrics=_metrics(metrics, train, network),
         l1=_check.real(l1, "l1", minimum=0.0), l2=_check.real(l2, "l2", minimum=0.0),
+        dropout=_dropout(dropout, len(network._sizes) - 2),
         clip_norm=_optional(clip_norm, "clip_norm", above=0.0) or 0.0,
+        max_norm=_optional(max_norm, "max_norm", above=0.0) or 0.0,
         max_seconds=_optional(max_seconds, "max_seconds", above=0.0),
         max_updates=None if max_updates is None else _check.integer(max_updates, "max_updates", minimum=1),
         target_loss=_optional(target_loss, "target_loss"),
@@ -124,6 +128,20 @@ def _checkpoint_path(path, network):
 
 def _optional(value, name, **bounds):
     return None if value is None else _check.real(value, name, **bounds)
+
+
+def _dropout(value, n_hidden):
+    """(L + 1,) rates from one rate or one per hidden layer; None where nothing is dropped."""
+    if isinstance(value, (list, tuple)) or isinstance(value, np.ndarray) and value.ndim == 1:
+        if len(value) != n_hidden:
+            raise ValueError(f"dropout has {len(value)} rates, expected {n_hidden} (one per hidden layer)")
+        rates = [_check.real(rate, f"dropout[{l}]", minimum=0.0, below=1.0) for l, rate in enumerate(value)]
+    else:
+        rate = _check.real(value, "dropout", minimum=0.0, below=1.0)
+        if rate > 0.0 and n_hidden == 0:
+            raise ValueError(f"dropout={rate:g} needs hidden layers, and the network has none")
+        rates = [rate] * n_hidden
+    return np.array([0.0, *rates, 0.0]) if any(rates) else None
 
 
 def _monitors(options):

@@ -62,16 +62,19 @@ class TrainingState:
     schedule: dict | None = None           # the schedule that `schedule_state` belongs to, as its to_dict describes it
     schedule_state: dict = field(default_factory=dict)
     split_seed: int | None = None          # of the random part held out by validation=fraction
+    visits: int = 0                        # to examples so far: what dropout counts with
+    dropout_key: int | None = None         # of the generator of masks; drawn when dropout is first asked for
 
     def to_dict(self):
         """All but the slots as plain dicts, lists, strings and numbers; floats keep every bit through JSON."""
         return {"optimizer": {"name": self.optimizer.name, **self.optimizer.hyper}, "numbers": self.numbers.tolist(),
-                "schedule": self.schedule, "schedule_state": dict(self.schedule_state), "split_seed": self.split_seed}
+                "schedule": self.schedule, "schedule_state": dict(self.schedule_state), "split_seed": self.split_seed,
+                "visits": self.visits, "dropout_key": self.dropout_key}
 
     @classmethod
     def from_dict(cls, values, slots):
         """The state that `to_dict` wrote, with its (n_slots, n_padded) `slots`."""
-        optimizer = optimizers.Optimizer(**values["optimizer"])
+        optimizer, key = optimizers.Optimizer(**values["optimizer"]), values["dropout_key"]
         numbers = _check.vector(values["numbers"], "numbers", length=optimizer.numbers().size,
                                 of="the optimizer's numbers")
         if slots.shape[0] != optimizer.n_slots:
@@ -79,7 +82,18 @@ class TrainingState:
         aligned = _memory.zeros(*slots.shape)
         aligned[...] = slots
         return cls(optimizer, numbers.copy(), aligned, values["schedule"], dict(values["schedule_state"]),
-                   values["split_seed"])
+                   values["split_seed"], _check.integer(values["visits"], "visits", minimum=0, maximum=2**63),
+                   key if key is None else _check.integer(key, "dropout_key", minimum=0, maximum=2**64 - 1))
+
+
+@dataclass
+class Dropout:
+    """What the core reads to drop units of hidden layers."""
+
+    rates: np.ndarray                      # (L + 1,): of z[l], 0 for input and output
+    key: int
+    visit: int                             # number of the next call's first visit
+    memory: np.ndarray
 
 
 @dataclass
@@ -101,6 +115,8 @@ class Task:
     l1: float
     l2: float
     clip_norm: float
+    max_norm: float
+    dropout: Dropout | None
     n_threads: int
 
 
@@ -142,7 +158,8 @@ class _Run:
             gradient=_memory.zeros(network._parameters.size),
             memory=_memory.zeros(core.work_size(network._plan, block, options.n_threads)),
             online_memory=_memory.zeros(core.online_size(network._plan)), nonzero=self._nonzero(),
-            l1=options.l1, l2=options.l2, clip_norm=options.clip_norm, n_threads=options.n_threads)
+            l1=options.l1, l2=options.l2, clip_norm=options.clip_norm, max_norm=options.max_norm,
+            dropout=self._dropout(block), n_threads=options.n_threads)
         self.updates_per_epoch = -(-self.n // options.batch_size)
         self.updates = 0
         self.measured = Measured(network, options, self._slice_rows)
@@ -169,6 +186,16 @@ class _Run:
         index, values = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1])
         core.gather_nonzero(X, starts, index, values)
         return starts, index, values
+
+    def _dropout(self, block):
+        """The core's `Dropout` for up to `block` rows at a time, with the key of the network's training; or None."""
+        network, state, rates = self.network, self.state, self.options.dropout
+        if rates is None:
+            return None
+        if state.dropout_key is None:
+            state.dropout_key = int(network._generator.integers(2**64, dtype=np.uint64))
+        memory = _memory.zeros(core.dropout_size(network._plan, rates, block))
+        return Dropout(rates, state.dropout_key, state.visits, memory)
 
     def _somebody_listens(self):
         """Whether something must be done between any two epochs."""
@@ -305,13 +332,22 @@ class _Run:
                 f"the loss or a parameter became infinite or NaN in epoch {network.epochs_trained + parts + 1} with "
                 f"{state.optimizer!r}; the last finite parameters are kept. Try a smaller learning_rate, or scale the "
                 "inputs (bp.data.Standardizer)")
+        state.visits += order.size
+        if self.task.dropout is not None:
+            self.task.dropout.visit = state.visits
         if seconds > 0:
             self.rows_per_second = order.size / seconds
 
     def _call_own(self, order, rows, totals):
         """One batch with the user's loss: its derivatives stand in for the core's targets."""
-        train = self.options.train
-        self.task.Y[order], each = self.network._own(train.X[order], train.Y[order])
+        train, network = self.options.train, self.network
+        X, Y = train.X[order], train.Y[order]
+        if self.task.dropout is None:
+            self.task.Y[order], each = network._own(X, Y)
+        else:
+            P = np.empty(Y.shape)
+            core.forward_dropped(network._plan, self.task, X, P)
+            each, self.task.Y[order] = network._own_loss(Y, P)
         self._call(order, rows, np.zeros(1))
         totals[0] += each.sum() if train.weight is None else (train.weight[order] * each).sum()
 
@@ -392,8 +428,10 @@ def _training_state(network, options):
         state.numbers[:hyper] = optimizer.numbers()[:hyper]
         state.optimizer = optimizer
     else:
-        state = TrainingState(optimizer, optimizer.numbers(),
-                              _memory.zeros(optimizer.n_slots, network._parameters.size))
+        old, slots = state, _memory.zeros(optimizer.n_slots, network._parameters.size)
+        state = TrainingState(optimizer, optimizer.numbers(), slots)
+        if old is not None:
+            state.visits, state.dropout_key = old.visits, old.dropout_key
         network._training_state = state
         network._stopping_state = None
     description = schedule.to_dict()

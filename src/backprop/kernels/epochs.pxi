@@ -111,10 +111,12 @@ def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, doubl
     c.s = &slots[0, 0] if c.optimizer.n_slots > 0 else NULL
     c.t = &slots[1, 0] if c.optimizer.n_slots > 1 else NULL
     c.gradient = &gradient[0]
-    c.l1, c.l2, c.clip_norm = task.l1, task.l2, task.clip_norm
+    c.l1, c.l2, c.clip_norm, c.max_norm = task.l1, task.l2, task.clip_norm, task.max_norm
     c.plain = c.optimizer.step == sgd and c.l1 == 0.0 and c.l2 == 0.0 and c.clip_norm == 0.0
     carve(j.net, &j.work, &memory[0], task.block, task.n_threads)
-    j.one_by_one = c.plain and j.batch_size == 1 and n_threads == 1
+    c.dropout = dropout_of(j.net, &j.work, task.dropout)
+    j.one_by_one = (c.plain and j.batch_size == 1 and n_threads == 1 and c.max_norm == 0.0
+                    and c.dropout.rate == NULL)
     cdef double[::1] online_memory
     if j.one_by_one:
         online_memory = task.online_memory

@@ -11,6 +11,8 @@ cdef struct Work:                 # buffers of up to `rows` examples; index l = 
     Py_ssize_t rows
     double **a                    # a[l] (rows, pad8(n_l)); the same as z[l] where nothing needs a[l] itself
     double **z
+    double **mask                 # mask[l] (rows, pad8(n_l)) of dropout; NULL where nothing is dropped, as always for L
+    double **out                  # out[l] = mask[l] · z[l], what layer l + 1 sees; z[l] itself where nothing is dropped
     double **delta
     double **WT                   # WT[l] (n_l, pad8(n_{l-1})), l = 2..L
     double *x                     # (rows, n_0) inputs gathered in the order of visits
@@ -92,15 +94,32 @@ cdef void feed_layer(const Network *net, Py_ssize_t l, const double *z_in, Py_ss
     apply_activation(layer, a, z, B, who)
 
 
+cdef void apply_mask(const Layer *layer, const double *mask, const double *x, double *out, Py_ssize_t B,
+                     const Share *who) noexcept nogil:
+    """out = mask · x for B rows, row stride pad8(n_l), each thread its own columns."""
+    cdef Py_ssize_t r, i, stop, ld = pad8(layer.n_out)
+    for r in range(B):
+        i = r * ld + first_column(layer, who)
+        stop = r * ld + last_column(layer, who)
+        while i < stop:
+            v_store(out + i, v_load(mask + i) * v_load(x + i))
+            i += VL
+
+
 cdef void feedforward(const Network *net, const Work *work, const double *x, Py_ssize_t ldx, Py_ssize_t B,
                       const Share *who) noexcept nogil:
-    """z[0] = x;  for l = 1..L:  a[l] = z[l-1] W[l] + b[l],  z[l] = σ_l(a[l])."""
+    """z[0] = x;  for l = 1..L:  a[l] = z[l-1] W[l] + b[l],  z[l] = σ_l(a[l]).
+
+    Under dropout mask[l] · z[l] takes the place of z[l] in a[l+1]; σ' still wants z[l] itself.
+    """
     cdef Py_ssize_t l, ld_in = ldx
     cdef const double *z_in = x
     for l in range(1, net.L + 1):
         feed_layer(net, l, z_in, ld_in, work.a[l], work.z[l], B, who)
+        if work.mask[l] != NULL:
+            apply_mask(&net.layer[l], work.mask[l], work.z[l], work.out[l], B, who)
         bp_wait(who.barrier)
-        z_in = work.z[l]
+        z_in = work.out[l]
         ld_in = pad8(net.layer[l].n_out)
 
 
@@ -154,7 +173,7 @@ cdef void transpose_weights(const Network *net, const Work *work, const Share *w
 
 cdef void hidden_delta(const Network *net, const Work *work, Py_ssize_t l, Py_ssize_t B,
                        const Share *who) noexcept nogil:
-    """δ[l] = σ'(a[l]) · (δ[l+1] W[l+1]ᵀ): the lecture's δ_i = σ'(a_i) Σ_j δ_j u_ji."""
+    """δ[l] = σ'(a[l]) · (δ[l+1] W[l+1]ᵀ): the lecture's δ_i = σ'(a_i) Σ_j δ_j u_ji; under dropout times mask[l]."""
     cdef const Layer *layer = &net.layer[l]
     cdef const Layer *above = &net.layer[l + 1]
     cdef Py_ssize_t r, i, ld = pad8(layer.n_out), c0 = first_column(layer, who), c1 = last_column(layer, who)
@@ -180,6 +199,8 @@ cdef void hidden_delta(const Network *net, const Work *work, Py_ssize_t l, Py_ss
     elif c1 > c0:
         for r in range(B):
             layer.activation.backward(work.a[l] + r * ld + c0, work.z[l] + r * ld + c0, delta + r * ld + c0, c1 - c0)
+    if work.mask[l] != NULL:
+        apply_mask(layer, work.mask[l], delta, delta, B, who)
 
 
 cdef void hidden_deltas(const Network *net, const Work *work, Py_ssize_t B, const Share *who) noexcept nogil:
@@ -245,7 +266,7 @@ cdef void add_gradients(const Network *net, const Work *work, const double *x, P
     cdef Py_ssize_t l
     add_gradient(net, 1, x, ldx, work.delta[1], target, B, who)
     for l in range(2, net.L + 1):
-        add_gradient(net, l, work.z[l - 1], pad8(net.layer[l].n_in), work.delta[l], target, B, who)
+        add_gradient(net, l, work.out[l - 1], pad8(net.layer[l].n_in), work.delta[l], target, B, who)
 
 
 # ---- plan and buffers ------------------------------------------------------------------------------------------------
@@ -311,7 +332,7 @@ cdef Py_ssize_t keeps_a(const Network *net, Py_ssize_t l) noexcept nogil:
 
 cdef Py_ssize_t carve(const Network *net, Work *work, double *memory, Py_ssize_t rows, Py_ssize_t T) noexcept nogil:
     """Lay the buffers of `rows` examples and T threads over `memory`; returns the doubles needed (memory may be NULL)."""
-    cdef Py_ssize_t l, used = pad8(4 * (net.L + 1)), size
+    cdef Py_ssize_t l, used = pad8(6 * (net.L + 1)), size
     cdef double **tables = <double **>memory
     if memory != NULL:
         work.rows = rows
@@ -319,11 +340,15 @@ cdef Py_ssize_t carve(const Network *net, Work *work, double *memory, Py_ssize_t
         work.z = tables + (net.L + 1)
         work.delta = tables + 2 * (net.L + 1)
         work.WT = tables + 3 * (net.L + 1)
+        work.mask = tables + 4 * (net.L + 1)
+        work.out = tables + 5 * (net.L + 1)
     for l in range(1, net.L + 1):
         size = rows * pad8(net.layer[l].n_out)
         if memory != NULL:
             work.z[l] = memory + used
             work.a[l] = memory + used + (size if keeps_a(net, l) else 0)
+            work.mask[l] = NULL
+            work.out[l] = work.z[l]
         used += size * (2 if keeps_a(net, l) else 1)
         if memory != NULL:
             work.delta[l] = memory + used

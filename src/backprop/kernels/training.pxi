@@ -11,6 +11,8 @@ cdef struct Task:                 # what one call trains on, and how
     double *t
     double *gradient              # (n_padded,) scratch
     double l1, l2, clip_norm      # clip_norm = 0: no clipping
+    double max_norm               # of the incoming weights of a unit; 0: any
+    Dropout dropout
     bint plain                    # gradient descent itself (sgd, no penalty, no clipping): the update is fused
 
 
@@ -60,6 +62,8 @@ cdef void add_block(const Network *net, const Work *work, const Task *task, Py_s
     gather_batch_targets(net, work, task, start, rows, who)
     if net.L > 1:
         transpose_weights(net, work, who)
+    if task.dropout.rate != NULL:
+        draw_masks(net, work, &task.dropout, start, rows, who)
     bp_wait(who.barrier)
     feedforward(net, work, x, net.layer[1].n_in, rows, who)
     output_deltas(net, work, task, start, rows, B, who)
@@ -88,13 +92,13 @@ cdef void add_penalty(const Network *net, double l1, double l2, double *gradient
             i += VL
 
 
-cdef void clip(double *gradient, double limit, Py_ssize_t n) noexcept nogil:
-    """gradient *= limit / ‖gradient‖ where the norm exceeds the limit."""
-    cdef double norm = s_sqrt(bp_dot8(gradient, gradient, n))
+cdef void clip(double *x, double limit, Py_ssize_t n) noexcept nogil:
+    """x *= limit / ‖x‖ where the norm exceeds the limit."""
+    cdef double norm = s_sqrt(bp_dot8(x, x, n))
     cdef Py_ssize_t i = 0
     if norm > limit:
         while i < n:
-            v_store(gradient + i, v_load(gradient + i) * v_set(limit / norm))
+            v_store(x + i, v_load(x + i) * v_set(limit / norm))
             i += VL
 
 
@@ -131,13 +135,15 @@ cdef void train_batch(const Network *net, const Work *work, const Task *task, Py
         rows = min(work.rows, B - done)
         add_block(net, work, task, start + done, rows, B, target, loss, who)
         done += rows
-    if in_place:
-        return
-    if task.plain:
-        memcpy(net.parameters + first, target + first, count * sizeof(double))
-    else:
-        step(net, task, first, count, who)
-    bp_wait(who.barrier)
+    if not in_place:
+        if task.plain:
+            memcpy(net.parameters + first, target + first, count * sizeof(double))
+        else:
+            step(net, task, first, count, who)
+        bp_wait(who.barrier)
+    if task.max_norm > 0.0:
+        shorten_weights(net, work, task.max_norm, who)
+        bp_wait(who.barrier)
 
 
 cdef void step(const Network *net, const Task *task, Py_ssize_t first, Py_ssize_t count,
@@ -153,6 +159,55 @@ cdef void step(const Network *net, const Task *task, Py_ssize_t first, Py_ssize_
     bp_wait(who.barrier)
     task.optimizer.step(net.parameters + first, task.gradient + first, task.s + first if task.s != NULL else NULL,
                         task.t + first if task.t != NULL else NULL, task.h, count)
+
+
+cdef bint norm_factors(const Layer *layer, const double *W, double limit, double *factor, Py_ssize_t c0,
+                       Py_ssize_t c1) noexcept nogil:
+    """factor[i] = limit / ‖W[:, i]‖ where the norm exceeds the limit, else 1, for columns [c0, c1); whether any does.
+
+    The sum of squares of a column is one chain along the rows.
+    """
+    cdef Py_ssize_t j, i = c0
+    cdef vd w, norm, bound = v_set(limit), one = v_set(1.0), shortened = v_set(0.0)
+    memset(factor + c0, 0, (c1 - c0) * sizeof(double))
+    for j in range(layer.n_in):
+        i = c0
+        while i < c1:
+            w = v_load(W + j * layer.ld + i)
+            v_store(factor + i, v_fma(w, w, v_load(factor + i)))
+            i += VL
+    i = c0
+    while i < c1:
+        norm = v_sqrt(v_load(factor + i))
+        shortened = shortened + v_where_positive(norm - bound, one, one - one)
+        v_store(factor + i, v_where_positive(norm - bound, bound / norm, one))
+        i += VL
+    return not v_all_zero(shortened)
+
+
+cdef void shorten_weights(const Network *net, const Work *work, double limit, const Share *who) noexcept nogil:
+    """W[l][:, i] *= limit / ‖W[l][:, i]‖ where the norm exceeds the limit, for every unit i of every layer.
+
+    Max-norm of Srivastava et al. 2014, biases excluded. Each thread has its own columns; their factors stand in the
+    first row of δ[l], which nobody needs after the step.
+    """
+    cdef const Layer *layer
+    cdef Py_ssize_t l, j, i, c0, c1
+    cdef double *W
+    for l in range(1, net.L + 1):
+        layer = &net.layer[l]
+        c0, c1 = first_column(layer, who), last_column(layer, who)
+        W = net.parameters + layer.W_start
+        if c0 == c1:
+            continue
+        if layer.n_out == 1:
+            clip(W, limit, pad8(layer.n_in))
+        elif norm_factors(layer, W, limit, work.delta[l], c0, c1):
+            for j in range(layer.n_in):
+                i = c0
+                while i < c1:
+                    v_store(W + j * layer.ld + i, v_load(W + j * layer.ld + i) * v_load(work.delta[l] + i))
+                    i += VL
 
 
 cdef void train_rows(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t stop,
