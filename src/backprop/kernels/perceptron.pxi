@@ -23,6 +23,7 @@ cdef enum:
     PERCEPTRON_DONE = 0         # all epochs of the call are done
     PERCEPTRON_MORE = 1         # the budget is spent: call again
     PERCEPTRON_CONVERGED = 2    # an epoch made no mistake
+    PREFETCH_DOUBLES = 256      # how far ahead of the visit rows are asked for
     VISIT_COST = 16             # what a visit costs beside its multiply-adds, in multiply-adds
 
 cdef struct perceptron_run:
@@ -130,12 +131,13 @@ cdef inline void perceptron_learn(perceptron_run *r, Py_ssize_t i, Py_ssize_t c,
 
 cdef int perceptron_stochastic_epochs(perceptron_run *r, const Py_ssize_t *order, Py_ssize_t epochs) noexcept nogil:
     """Visit rows order[epoch * m + 0..m-1] until the epochs are done, one makes no mistake, or the budget is spent."""
-    cdef Py_ssize_t epoch, t, c, i
+    cdef Py_ssize_t epoch, t, c, i, ahead = 1 + PREFETCH_DOUBLES // r.d, last = epochs * r.m - 1
     while r.at[0] < epochs:
         epoch = r.at[0]
         while r.at[1] < r.m:
             t = epoch * r.m + r.at[1]
             i = order[t]
+            bp_prefetch(r.X + order[min(t + ahead, last)] * r.d, r.d)
             for c in range(r.at[2], r.k):
                 if r.at[3] < 0:
                     if c == 0 and r.average:
