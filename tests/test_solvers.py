@@ -374,6 +374,24 @@ def test_lbfgs_takes_a_users_own_loss_and_any_other():
     np.testing.assert_allclose(first.loss, second.loss, rtol=1e-7)
 
 
+def test_lbfgs_reports_the_loss_of_the_point_that_scipy_accepted(monkeypatch):
+    def minimize(f, w, callback, **_):                # accepts points that it has not evaluated last
+        f(w)
+        callback(w + 0.1)
+        f(w + 0.3)
+        callback(w + 0.2)
+        return scipy.optimize.OptimizeResult(message="")
+
+    monkeypatch.setattr(solvers, "_minimize", lambda: minimize)
+    net, other, expected = network(), network(), []
+    history = train(net, optimizer="lbfgs", epochs=5)
+    for step in (0.0, 0.1, 0.2):
+        other.set_parameters(network().parameters + step)
+        expected.append(other.evaluate(X, Y))
+    assert history.loss == pytest.approx(expected[:2], rel=1e-14) and history.stop_reason == "converged"
+    assert net.parameters.tobytes() == other.parameters.tobytes()
+
+
 def test_lbfgs_goes_on_where_it_stopped():
     net = network()
     first = train(net, optimizer="lbfgs", epochs=5)
@@ -434,7 +452,7 @@ def test_early_stopping_brings_the_best_back(optimizer):
 @pytest.mark.parametrize("within", [False, True])
 def test_time_ends_it_and_the_books_stay_right(optimizer, within, monkeypatch):
     generator = np.random.default_rng(4)
-    many, targets = generator.normal(size=(2_000, 4)), generator.normal(size=(2_000, 3))
+    many, targets = generator.normal(size=(400, 4)), generator.normal(size=(400, 3))
     if within:                                        # an iteration longer than the time: slices of few examples
         monkeypatch.setattr(solvers, "FLOPS", 1e4)
     net = network(sizes=(4, 30, 3))
@@ -489,6 +507,16 @@ def test_a_start_that_is_not_finite_diverges_and_changes_nothing(optimizer):
     with pytest.raises(bp.errors.DivergenceError, match=f"epoch 1 with {optimizer}"):
         train(net, np.abs(X) + 3.0, Y, optimizer, epochs=3)
     assert net.parameters.tobytes() == before.tobytes() and net.epochs_trained == 0
+
+
+def test_levenberg_marquardt_solves_exactly_where_the_matrix_is_singular(monkeypatch):
+    """More parameters than residuals, and no damping to speak of: the factor fails, and the damping grows until it holds."""
+    steps, solve = [], solvers.LevenbergMarquardt._solve
+    monkeypatch.setattr(solvers.LevenbergMarquardt, "_solve", lambda self, mu: steps.append(solve(self, mu)) or steps[-1])
+    net = network()
+    history = train(net, X[:5], Y[:5], LM(1e-300), epochs=50)
+    assert any(step is None for step in steps) and history.stop_reason == "converged"
+    assert net.evaluate(X[:5], Y[:5]) < 1e-20
 
 
 def test_levenberg_marquardt_rejects_steps_that_are_not_finite():
