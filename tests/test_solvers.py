@@ -1,4 +1,4 @@
-"""The solvers: Levenberg-Marquardt against mathematics and a plain twin, L-BFGS against SciPy, and the loop around them."""
+"""The solvers: Levenberg-Marquardt against mathematics and a plain twin, L-BFGS against SciPy, and their loop."""
 
 import os
 import subprocess
@@ -34,7 +34,8 @@ def train(net, X=X, Y=Y, optimizer="levenberg_marquardt", **options):
 
 
 def without_times(history):
-    return {name: column for name, column in history.to_dict().items() if name not in ("seconds", "examples_per_second")}
+    times = "seconds", "examples_per_second"
+    return {name: column for name, column in history.to_dict().items() if name not in times}
 
 
 def padded(n):
@@ -439,6 +440,19 @@ def test_the_loop_serves_solvers(optimizer):
 
 
 @BOTH
+def test_checkpoints_are_those_of_the_epochs(optimizer, tmp_path):
+    net, path = network(), tmp_path / "model"
+    train(net, optimizer=optimizer, epochs=7, checkpoint_path=path, checkpoint_every=3)
+    saved = bp.load(path)
+    again = network()
+    train(again, optimizer=optimizer, epochs=6)
+    assert saved.epochs_trained == 6 and saved.parameters.tobytes() == again.parameters.tobytes()
+    if optimizer == "levenberg_marquardt":            # which goes on to the bit
+        train(saved, epochs=1)
+        assert saved.parameters.tobytes() == net.parameters.tobytes()
+
+
+@BOTH
 def test_early_stopping_brings_the_best_back(optimizer):
     generator = np.random.default_rng(4)
     XV, YV = generator.normal(size=(30, 4)), generator.normal(size=(30, 3))
@@ -510,9 +524,14 @@ def test_a_start_that_is_not_finite_diverges_and_changes_nothing(optimizer):
 
 
 def test_levenberg_marquardt_solves_exactly_where_the_matrix_is_singular(monkeypatch):
-    """More parameters than residuals, and no damping to speak of: the factor fails, and the damping grows until it holds."""
+    """More parameters than residuals, and no damping to speak of: the factor fails, and the damping grows."""
     steps, solve = [], solvers.LevenbergMarquardt._solve
-    monkeypatch.setattr(solvers.LevenbergMarquardt, "_solve", lambda self, mu: steps.append(solve(self, mu)) or steps[-1])
+
+    def observed(self, mu):
+        steps.append(solve(self, mu))
+        return steps[-1]
+
+    monkeypatch.setattr(solvers.LevenbergMarquardt, "_solve", observed)
     net = network()
     history = train(net, X[:5], Y[:5], LM(1e-300), epochs=50)
     assert any(step is None for step in steps) and history.stop_reason == "converged"
@@ -528,19 +547,20 @@ def test_levenberg_marquardt_rejects_steps_that_are_not_finite():
 
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
+LENGTH = "{} does not go with optimizer='{{}}': a solver chooses the length of its steps itself"
+
+
 @BOTH
 @pytest.mark.parametrize("options, error, message", [
     ({"batch_size": 1}, ValueError, "optimizer '{}' needs batch_size='full': it solves for all examples at once"),
     ({"batch_size": 39}, ValueError, "optimizer '{}' needs batch_size='full': it solves for all examples at once"),
-    ({"learning_rate": 0.1}, ValueError, "learning_rate does not go with optimizer='{}': a solver chooses the length of "
-                                         "its steps itself"),
-    ({"clip_norm": 1.0}, ValueError, "clip_norm does not go with optimizer='{}': a solver chooses the length of its steps "
-                                     "itself"),
+    ({"learning_rate": 0.1}, ValueError, LENGTH.format("learning_rate")),
+    ({"clip_norm": 1.0}, ValueError, LENGTH.format("clip_norm")),
     ({"schedule": "step"}, ValueError, "schedule does not go with optimizer='{}': a solver has no learning rate"),
     ({"schedule": lambda epoch, rate: rate}, ValueError, "schedule does not go with optimizer='{}': a solver has no "
                                                          "learning rate"),
-    ({"l1": 0.1}, ValueError, "l1 does not go with optimizer='{}': it has a kink at 0, and a solver needs an objective with "
-                              "derivatives; use l2"),
+    ({"l1": 0.1}, ValueError, "l1 does not go with optimizer='{}': it has a kink at 0, and a solver needs an objective "
+                              "with derivatives; use l2"),
 ])
 def test_what_does_not_go_with_a_solver_is_refused_early(optimizer, options, error, message):
     net = network()
@@ -564,7 +584,8 @@ def test_levenberg_marquardt_refuses_what_memory_would_not_hold():
     with pytest.raises(ValueError) as caught:
         train(net, np.zeros((2, 100)), np.zeros((2, 10)))
     assert str(caught.value) == ("optimizer='levenberg_marquardt' needs 1,609,600,000 bytes for its matrices over the "
-                                 "network's 10,000 parameters, more than its limit of 1,073,741,824; use 'lbfgs' or 'adam'")
+                                 "network's 10,000 parameters, more than its limit of 1,073,741,824; "
+                                 "use 'lbfgs' or 'adam'")
 
 
 def test_without_scipy_lbfgs_tells_how_to_get_it(monkeypatch):

@@ -158,6 +158,6 @@ def resolve(optimizer, learning_rate=None):
     if learning_rate is None:
         return optimizer
     if optimizer.solver:
-        raise ValueError(f"learning_rate does not go with optimizer={optimizer.name!r}: a solver chooses the length of its "
-                         "steps itself")
+        raise ValueError(f"learning_rate does not go with optimizer={optimizer.name!r}: a solver chooses the length of "
+                         "its steps itself")
     return Optimizer(optimizer.name, **{**optimizer.hyper, "learning_rate": learning_rate})

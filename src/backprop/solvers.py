@@ -58,12 +58,13 @@ def _minimize():
 
 def _check_squares(network):
     if network.loss not in SQUARES:
-        raise ValueError(f"optimizer='levenberg_marquardt' needs loss={' or '.join(map(repr, SQUARES))}, a sum of squares; "
-                         f"the network's is {network._loss!r}")
+        raise ValueError(f"optimizer='levenberg_marquardt' needs loss={' or '.join(map(repr, SQUARES))}, a sum of "
+                         f"squares; the network's is {network._loss!r}")
     needed = matrix_bytes(network)
     if needed > MAX_BYTES:
         raise ValueError(f"optimizer='levenberg_marquardt' needs {needed:,} bytes for its matrices over the network's "
-                         f"{network.n_parameters:,} parameters, more than its limit of {MAX_BYTES:,}; use 'lbfgs' or 'adam'")
+                         f"{network.n_parameters:,} parameters, more than its limit of {MAX_BYTES:,}; "
+                         "use 'lbfgs' or 'adam'")
 
 
 def matrix_bytes(network):
@@ -137,7 +138,7 @@ class _Solver:
                     position += view.size
 
     def _slices(self, flops):
-        """Slices over the examples, each as long as the clock and Ctrl-C may wait; `flops` is the cost of one, about."""
+        """Slices over the examples, each as long as the clock and Ctrl-C may wait; `flops`: what one costs, about."""
         n, start, self.visited = len(self.train), 0, 0
         rate = self.rates.get(flops, FLOPS / flops)
         while start < n:
@@ -165,8 +166,8 @@ class _Solver:
 
     def _diverged(self):
         return DivergenceError(f"the loss became infinite or NaN in epoch {self.network.epochs_trained + 1} with "
-                               f"{self.loop.options.optimizer!r}; the last finite parameters are kept. Scale the inputs "
-                               "(bp.data.Standardizer), or start from smaller weights")
+                               f"{self.loop.options.optimizer!r}; the last finite parameters are kept. Scale the "
+                               "inputs (bp.data.Standardizer), or start from smaller weights")
 
 
 # ---- Levenberg-Marquardt ---------------------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ class _Solver:
 class LevenbergMarquardt(_Solver):
     """The damped Gauss-Newton method: an iteration is one step that lowers F.
 
-    With J the Jacobian of the outputs by the parameters, c = 2 for squared_error and 1 for half_squared_error, and r = y - y',
+    With J the Jacobian of the outputs by the parameters, c = 2 for squared_error, 1 for half_squared_error, r = y - y',
 
         H = (c/n) Σ_i w_i JᵢᵀJᵢ + l2 I_W,   g = ∇F = -(c/n) Σ_i w_i Jᵢᵀrᵢ + l2 W,   (H + μ I) h = -g,   w := w + h.
 
@@ -281,9 +282,9 @@ class LevenbergMarquardt(_Solver):
 # ---- L-BFGS ----------------------------------------------------------------------------------------------------------
 
 class LBFGS(_Solver):
-    """SciPy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995; Zhu et al. 1997) without bounds, with the core's gradients.
+    """SciPy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995) without bounds, with the core's gradients.
 
-    An iteration is one accepted step of its line search. Its memory of past steps lives in SciPy and ends with the call.
+    An iteration is one accepted step of its line search. Its memory of past steps is SciPy's and ends with the call.
     """
 
     def __init__(self, loop):

@@ -16,7 +16,8 @@ cdef void output_slope(const Network *net, const Work *work, Py_ssize_t r, Py_ss
     cdef double *delta = work.delta[net.L] + r * ld
     memset(delta, 0, ld * sizeof(double))
     delta[k] = scale
-    layer.activation.backward(work.a[net.L] + r * ld, work.z[net.L] + r * ld, delta, n if layer.activation.rowwise else ld)
+    layer.activation.backward(work.a[net.L] + r * ld, work.z[net.L] + r * ld, delta,
+                              n if layer.activation.rowwise else ld)
     zero_padding(delta, n)
 
 
@@ -81,8 +82,8 @@ def gauss_newton(plan, const double[:, ::1] X, const double[:, ::1] Y, const dou
                  double[::1] gradient, double[::1] losses, double[:, ::1] J, double[::1] memory):
     """H += Σ_i scale_i² JᵢᵀJᵢ (upper triangle), gradient -= Σ_i scale_i² Jᵢᵀ(y - y')ᵢ, losses[i] = C of example i.
 
-    H is (p, ld) and gradient (ld,). J, (block n_L, ld) and zeroed at first, holds the rows of as many examples at a time
-    as it has room for; `memory` is work_size(plan, block) doubles.
+    H is (p, ld) and gradient (ld,). J, (block n_L, ld) and zeroed at first, holds the rows of as many examples at
+    a time as it has room for; `memory` is work_size(plan, block) doubles.
     """
     cdef const Network *net = network_of(plan)
     cdef Work work
@@ -151,7 +152,7 @@ cdef void subtract_products(double *U, Py_ssize_t p, Py_ssize_t ld, Py_ssize_t f
 
 
 def cholesky(double[:, ::1] U, Py_ssize_t first, Py_ssize_t last, double[:, ::1] scratch):
-    """Rows first..last-1 of the Cholesky factor: A = UᵀU, U over A's upper triangle; returns whether A is positive so far.
+    """Rows first..last-1 of A = UᵀU, U over A's upper triangle; returns whether A is positive definite so far.
 
     Called panel after panel from row 0 on, each of at most as many rows as `scratch`, (rows, ld), has.
     """
