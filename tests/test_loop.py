@@ -452,7 +452,7 @@ def test_loss_and_penalty_are_the_objective_whose_gradient_trains(l1, l2, seed):
 # ---- continuing ------------------------------------------------------------------------------------------------------
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 7), min_size=1, max_size=4), st.sampled_from(bp.optimizers.NAMES), st.booleans(),
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=4), st.sampled_from(bp.optimizers.RULES), st.booleans(),
        st.sampled_from([{}, {"validation": 0.25}, {"l2": 0.01}, {"metrics": "f1", "schedule": "reduce_on_plateau"}]))
 def test_any_partition_into_calls_gives_the_same_bits(parts, optimizer, shuffle, options):
     once, often = network(), network()
@@ -466,7 +466,7 @@ def test_any_partition_into_calls_gives_the_same_bits(parts, optimizer, shuffle,
     assert without_times(whole) == without_times(joined)
 
 
-@pytest.mark.parametrize("optimizer", bp.optimizers.NAMES)
+@pytest.mark.parametrize("optimizer", bp.optimizers.RULES)
 def test_the_training_state_goes_through_json_and_back(optimizer):
     net, options = network(), dict(optimizer=optimizer, batch_size="full", validation=0.2, schedule="reduce_on_plateau")
     net.train(X, Y, epochs=3, **options)

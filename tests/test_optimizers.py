@@ -112,7 +112,7 @@ RULES = {
 
 
 def test_every_row_has_a_rule():
-    assert tuple(RULES) == optimizers.NAMES
+    assert tuple(RULES) == optimizers.RULES
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -166,7 +166,7 @@ def test_trajectories_are_scikit_learns(optimizer, make):
 CLASSES = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam", "AdamW", "Rprop")
 
 
-@pytest.mark.parametrize("class_name, name", list(zip(CLASSES, optimizers.NAMES)))
+@pytest.mark.parametrize("class_name, name", list(zip(CLASSES, optimizers.RULES)))
 def test_objects_carry_the_tables_defaults(class_name, name):
     make = getattr(bp.optimizers, class_name)
     assert make() == optimizers.Optimizer(name) == optimizers.resolve(name)

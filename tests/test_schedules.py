@@ -89,7 +89,7 @@ SCHEDULES = [None, "step", "exponential", schedules.cosine(12), "inverse_scaling
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("optimizer", bp.optimizers.NAMES)
+@pytest.mark.parametrize("optimizer", bp.optimizers.RULES)
 def test_two_calls_are_one_bit_for_bit(optimizer, shuffle, schedule):
     options = dict(optimizer=optimizer, batch_size="full" if optimizer == "rprop" else 5, shuffle=shuffle,
                    schedule=schedule)

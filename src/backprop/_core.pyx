@@ -22,7 +22,7 @@
 # LAWS  Functions marked nogil allocate nothing, raise nothing and trust their arguments; `def` functions at the end of
 # each section take checked arrays from Python. The variants of this file (_core_v3, _core_v4) include it whole.
 
-from libc.math cimport NAN, ceil
+from libc.math cimport INFINITY, NAN, ceil
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 from libc.stdlib cimport calloc, free
@@ -109,6 +109,7 @@ include "kernels/training.pxi"
 include "kernels/online.pxi"
 include "kernels/epochs.pxi"
 include "kernels/single.pxi"
+include "kernels/jacobian.pxi"
 include "kernels/perceptron.pxi"
 
 

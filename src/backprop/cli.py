@@ -181,7 +181,7 @@ def _train_arguments(commands, parents):
                           help=f"{', '.join(optimizers.NAMES)} (default: adam)")
     training.add_argument("--learning-rate", type=float, metavar="ETA", help="default: the optimizer's")
     training.add_argument("--batch-size", type=_batch_size, metavar="N",
-                          help="examples per update, or 'full' (default: 32, and full for rprop)")
+                          help="examples per update, or 'full' (default: 32, and full where the optimizer needs it)")
     training.add_argument("--l2", type=float, default=0.0, metavar="X", help="penalty X/2 times the squared weights")
     training.add_argument("--max-seconds", type=float, metavar="S", help="stop after this time")
     training.add_argument("--seed", type=int, default=0, metavar="N",
@@ -348,7 +348,7 @@ def _check_training(args):
         if value is not None:
             _check.real(value, option, above=0.0)
     if args.batch_size is None:
-        args.batch_size = "full" if args.optimizer == "rprop" else 32
+        args.batch_size = "full" if optimizers.Optimizer(args.optimizer).full_batch_only else 32
     elif args.batch_size != "full":
         _check.integer(args.batch_size, "--batch-size", minimum=1)
     folder = os.path.dirname(os.path.abspath(args.out))

@@ -555,7 +555,8 @@ class Network:
             Examples per update.
         optimizer : str or Optimizer, default "sgd"
             The rule of descent; see `backprop.optimizers`. Its state belongs to the network and goes on with the next
-            call, unless another rule is asked for.
+            call, unless another rule is asked for. "lbfgs" (SciPy's, the extra `scipy`) and "levenberg_marquardt"
+            (squared errors only) are solvers: an epoch is one iteration over all examples, without a learning rate.
         learning_rate : float, optional
             η; by default the optimizer's.
         shuffle : bool, default True
@@ -623,6 +624,8 @@ class Network:
         ------
         ValueError, TypeError
             For a bad argument, with nothing changed.
+        ImportError
+            Where ``optimizer="lbfgs"`` misses SciPy.
         DivergenceError
             When the loss or a parameter is not finite; the last finite parameters are kept.
         ConcurrentUseError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop import _check, examples, metrics, optimizers, schedules, stopping
+from backprop import _check, examples, metrics, optimizers, schedules, solvers, stopping
 from backprop._dispatch import core
 
 MAX_THREADS = 256
@@ -72,6 +72,8 @@ def check(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffl
         checkpoint_path=None if checkpoint_path is None else _checkpoint_path(checkpoint_path, network),
         checkpoint_every=_check.integer(checkpoint_every, "checkpoint_every", minimum=1))
     _monitors(options)
+    if optimizer.solver:
+        solvers.check(network, options)
     if not network_is_finite(network):
         raise ValueError("the network's parameters are not finite; set them or call reset()")
     return options
@@ -95,8 +97,9 @@ def _batch_and_rule(batch_size, n, optimizer, learning_rate):
     batch_size = min(_check.integer(batch_size, "batch_size", minimum=1), n)
     optimizer = optimizers.resolve(optimizer, _optional(learning_rate, "learning_rate", above=0.0))
     if optimizer.full_batch_only and batch_size != n:
-        raise ValueError(f"optimizer {optimizer.name!r} needs batch_size='full': its step sizes follow the sign of the "
-                         "whole gradient")
+        reason = "it solves for all examples at once" if optimizer.solver else (
+            "its step sizes follow the sign of the whole gradient")
+        raise ValueError(f"optimizer {optimizer.name!r} needs batch_size='full': {reason}")
     return batch_size, optimizer
 
 

@@ -5,13 +5,14 @@ that Ctrl-C is heard) or, when the epochs are short and nobody listens between t
 """
 
 import logging
+import os
 import threading
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from backprop import _check, _memory, optimizers, schedules, stopping
+from backprop import _check, _memory, optimizers, schedules, solvers, stopping
 from backprop._dispatch import core
 from backprop.errors import DivergenceError
 from backprop.history import History
@@ -22,6 +23,7 @@ logger.addHandler(logging.NullHandler())     # silent unless the application ask
 
 MAX_BLOCK = 256          # rows of a batch that the kernels hold at a time; it changes no bit
 SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of what Ctrl-C may take
+THREAD_FLOPS = 1.5e6     # arithmetic of a step that pays for one more thread's barriers (docs/performance.md)
 SPARSE_MAX_DENSITY = 0.4     # share of non-zero inputs up to which skipping the zeros pays (docs/performance.md)
 SPARSE_MIN_INPUTS = 32       # fewer inputs are not worth the lists
 SLICE_EPOCHS = 4096      # most epochs in one call, so that their orders stay small
@@ -173,6 +175,7 @@ class _Run:
         self.started = time.perf_counter()
         self.rows_per_second = 1e9 / network.n_parameters        # a cautious guess until the first call is measured
         self.bar = _progress_bar(options.epochs) if options.progress else None
+        self.solver = solvers.make(self)
 
     def _nonzero(self):
         """Lists of the non-zero inputs where the one-example kernel gains by skipping the others; else None."""
@@ -208,6 +211,8 @@ class _Run:
         """All epochs; returns the stop reason."""
         if self.best is not None and self.best.given_up():       # saved by a callback of the last epoch
             return "early_stopping"
+        if self.solver is not None and self.options.epochs > 0:
+            return self.solver.run()
         done = 0
         while done < self.options.epochs:
             if done and (reason := self._budget_spent()):
@@ -222,8 +227,7 @@ class _Run:
             if reason is not None:
                 return reason
             done += count
-            if self._until_checkpoint() == self.options.checkpoint_every:
-                self._checkpoint()
+            self._checkpoint()
         return "epochs"
 
     def close(self):
@@ -244,6 +248,9 @@ class _Run:
         return self.options.checkpoint_every - self.network.epochs_trained % self.options.checkpoint_every
 
     def _checkpoint(self):
+        """Save the network where it is time."""
+        if self._until_checkpoint() != self.options.checkpoint_every:
+            return
         from backprop import model_file      # loaded only when a model is saved or loaded
 
         model_file.save(self.options.checkpoint_path, self.network)
@@ -255,9 +262,11 @@ class _Run:
         o = self.options
         if o.max_updates is not None and self.updates >= o.max_updates:
             return "max_updates"
-        if o.max_seconds is not None and time.perf_counter() - self.started >= o.max_seconds:
-            return "max_seconds"
-        return None
+        return "max_seconds" if self.out_of_time() else None
+
+    def out_of_time(self):
+        """Whether `max_seconds` are over."""
+        return self.options.max_seconds is not None and time.perf_counter() - self.started >= self.options.max_seconds
 
     def _updates_left(self):
         return np.inf if self.options.max_updates is None else self.options.max_updates - self.updates
@@ -267,13 +276,16 @@ class _Run:
         return max(1, int(min(left, SLICE_EPOCHS, self._until_checkpoint(), self._slice_rows() // self.n,
                               self._updates_left() // self.updates_per_epoch)))
 
+    def slice_seconds(self):
+        """How long the core may work until Ctrl-C and the clock are looked at again."""
+        if self.options.max_seconds is None:
+            return SLICE_SECONDS
+        left = self.options.max_seconds - (time.perf_counter() - self.started)
+        return min(SLICE_SECONDS, max(left, 0.0))
+
     def _slice_rows(self):
-        """How many examples may be trained on until Ctrl-C and the clock are looked at again."""
-        seconds = SLICE_SECONDS
-        if self.options.max_seconds is not None:
-            left = self.options.max_seconds - (time.perf_counter() - self.started)
-            seconds = min(seconds, max(left, 0.0))
-        return self.rows_per_second * seconds
+        """How many examples may be trained on until then."""
+        return self.rows_per_second * self.slice_seconds()
 
     # training
 
@@ -353,13 +365,27 @@ class _Run:
 
     # what follows an epoch
 
+    def iteration(self, total, visited, seconds, outcome):
+        """Take the books of a solver's iteration: Σ w C over the examples visited, before the step.
+
+        `outcome` is the solver's own reason to stop, or None; returns the reason to stop, or None.
+        """
+        self.updates += 1
+        reason = self._record(np.array([total]), visited, seconds) or outcome
+        if reason is None:
+            self._checkpoint()
+        if reason is None and self.updates == self.options.epochs:
+            return "epochs"
+        return reason or self._budget_spent()
+
     def _record(self, totals, visited, seconds):
         """History, schedule, stopping, callbacks and progress of the epochs just trained; a stop reason or None."""
         network, history, count = self.network, self.history, len(totals)
         first = network.epochs_trained + 1
         columns = {
             "epoch": range(first, first + count), "loss": (totals / visited).tolist(),
-            "penalty": [self._penalty()] * count, "learning_rate": [float(self.state.numbers[0])] * count,
+            "penalty": [self._penalty()] * count,
+            "learning_rate": [None if self.solver is not None else float(self.state.numbers[0])] * count,
             "seconds": [seconds / count] * count,
             "examples_per_second": [visited * count / max(seconds, 1e-9)] * count}
         if self.measured.anything:
@@ -399,6 +425,17 @@ class _Run:
         shown["examples/s"] = f"{values['examples_per_second']:.3g}"
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update(count)
+
+
+def processors():
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _team_size(network, options):
+    """Threads that are worth their barriers: no more than asked for, than processors, or than a step's work feeds."""
+    flops = 6 * network.n_parameters * options.batch_size
+    return max(1, min(options.n_threads, processors(), int(flops / THREAD_FLOPS)))
 
 
 def _work(job, n_threads):
