@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import backprop as bp
+from backprop import training
 from backprop.training import TrainingState
 
 rng = np.random.default_rng(0)
@@ -599,3 +600,17 @@ def test_nobody_listening_means_many_epochs_per_call(monkeypatch):
     calls.clear()
     network().train(X[:4], Y[:4], epochs=500, max_updates=1000, max_seconds=60)
     assert sum(calls) == 250 and len(calls) < 20
+
+
+def test_teams_are_no_larger_than_the_work_of_a_step_feeds(monkeypatch):
+    """Small steps and few processors take fewer threads than asked for, which changes no bit."""
+    sizes = []
+    work = training._work
+    monkeypatch.setattr(training, "_work", lambda job, n_threads: sizes.append(n_threads) or work(job, n_threads))
+    X, Y = np.full((64, 100), 0.5), np.full((64, 100), 0.5)
+    for flops, processors, expected in ((1e-9, 64, 8), (1e-9, 3, 3), (6 * 10100 * 64 / 2.5, 64, 2), (1e12, 64, 1)):
+        monkeypatch.setattr(training, "THREAD_FLOPS", flops)
+        monkeypatch.setattr(training, "processors", lambda count=processors: count)
+        bp.Network([100, 100], output="identity", seed=0).train(X, Y, batch_size=64, learning_rate=1e-3, n_threads=8)
+        assert set(sizes) == {expected}
+        sizes.clear()

@@ -161,7 +161,7 @@ class _Run:
             memory=_memory.zeros(core.work_size(network._plan, block, options.n_threads)),
             online_memory=_memory.zeros(core.online_size(network._plan)), nonzero=self._nonzero(),
             l1=options.l1, l2=options.l2, clip_norm=options.clip_norm, max_norm=options.max_norm,
-            dropout=self._dropout(block), n_threads=options.n_threads)
+            dropout=self._dropout(block), n_threads=_team_size(network, options))
         self.updates_per_epoch = -(-self.n // options.batch_size)
         self.updates = 0
         self.measured = Measured(network, options, self._slice_rows)
