@@ -9,16 +9,20 @@ SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench kernels lint clean
+.PHONY: help demo test test-long bench kernels lint clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
 demo: $(VENV)/installed ## train on the bundled digits, print accuracy and confusion matrix, save the model
 	$(BIN)/python examples/digits.py
 
 test: $(VENV)/tested ## install what the tests need and run them all
 	$(BIN)/python -m pytest tests bench --benchmark-disable
+
+test-long: $(VENV)/tested ## run the tests and those that take minutes (builds with compilers of old)
+	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
+	$(BIN)/python -m pytest tests bench --benchmark-disable -m "slow or not slow"
 
 bench: $(VENV)-bench/ready ## time training and prediction against JAX, numba, PyTorch, scikit-learn and others, in one run
 	$(VENV)-bench/bin/python bench/run.py $(BENCH)

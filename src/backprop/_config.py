@@ -1,6 +1,5 @@
 """What this installation is and runs."""
 
-import os
 import platform
 
 from backprop import _dispatch
@@ -12,7 +11,8 @@ def show_config():
     Returns
     -------
     dict
-        version, simd (the variant in use), simd_available, simd_width (doubles per vector), python, numpy, processors.
+        version; simd, the variant in use; simd_available; simd_width, doubles per vector; compiler; threads, those that
+        `Network.train` uses unless asked for more; processors, those that this process may run on; python; numpy.
 
     Examples
     --------
@@ -22,11 +22,12 @@ def show_config():
     """
     import numpy
 
-    from backprop import __version__
+    from backprop import __version__, training
 
     config = {"version": __version__, "simd": _dispatch.variant, "simd_available": _dispatch.available(),
               "simd_width": _dispatch.core.simd_width(), "compiler": _dispatch.core.compiler(),
-              "python": platform.python_version(), "numpy": numpy.__version__, "processors": os.cpu_count()}
+              "threads": 1, "processors": training.processors(), "python": platform.python_version(),
+              "numpy": numpy.__version__}
     for key, value in config.items():
         print(f"{key}: {value}")
     return config

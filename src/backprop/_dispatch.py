@@ -16,7 +16,9 @@ def _load(name):
     """The module of one variant, or None where it was not built (an old compiler drops what it cannot build)."""
     try:
         return importlib.import_module(MODULES[name])
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != MODULES[name]:
+            raise                        # it was built, and something that it needs is missing
         return None
 
 
