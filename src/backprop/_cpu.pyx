@@ -2,7 +2,11 @@
 
 cdef extern from *:
     """
-    #if (defined(__x86_64__) || defined(_M_X64)) && defined(__GNUC__)
+    #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+    /* The whole level, all of whose instructions -march=x86-64-v3 lets the compiler use. */
+    static int bp_has_v3(void) { __builtin_cpu_init(); return !!__builtin_cpu_supports("x86-64-v3"); }
+    static int bp_has_v4(void) { __builtin_cpu_init(); return !!__builtin_cpu_supports("x86-64-v4"); }
+    #elif defined(__x86_64__) && defined(__GNUC__)
     static int bp_has_v3(void) {
         __builtin_cpu_init();
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
