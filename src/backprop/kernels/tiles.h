@@ -97,17 +97,54 @@ static inline ptrdiff_t bp_panel(ptrdiff_t left, ptrdiff_t M) {
     return left < BP_MAX_V ? left : BP_MAX_V;
 }
 
-/* Rows [0, M) and columns [n0, n1) of the product; the rows are split as evenly as the tallest tile allows. */
+/* All M rows of a panel of V vectors of columns from n on; the rows are split as evenly as the tallest tile allows. */
+static inline void bp_panel_product(ptrdiff_t M, ptrdiff_t n, ptrdiff_t V, ptrdiff_t K, const bp_operands *o) {
+    const ptrdiff_t tallest = bp_max_rows[V], tiles = (M + tallest - 1) / tallest;
+    ptrdiff_t m = 0;
+    for (ptrdiff_t t = 0; t < tiles; t++) {
+        const ptrdiff_t rows = (M - m) / (tiles - t);
+        bp_tiles[V][rows - 1](K, o, m, n);
+        m += rows;
+    }
+}
+
+/* The same through a contiguous copy of the panel of B, BP_PACK doubles at a time. Rows of B far apart fall into few sets of
+ * the caches, and on a page each: without the copy every tile would fetch the panel from far away again. The tall, wide
+ * tiles of AVX-512 ask for B so rarely that they gain nothing.
+ */
+enum { BP_PACK = 4096 };
+
+static inline int bp_wants_pack(ptrdiff_t M, ptrdiff_t K, ptrdiff_t ldb) {
+    return VL < 8 && K > 1 && ldb >= 256 && M >= (ldb % 128 == 0 ? 48 : 128);
+}
+
+static void bp_packed_panel(ptrdiff_t M, ptrdiff_t n, ptrdiff_t V, ptrdiff_t K, const bp_operands *o) {
+    double pack[BP_PACK] __attribute__((aligned(64)));
+    const ptrdiff_t width = V * VL, block = BP_PACK / width;
+    bp_operands p = *o;
+    p.B = pack;
+    p.ldb = width;
+    p.S = o->S + n;
+    p.C = o->C + n;
+    for (ptrdiff_t k = 0; k < K; k += block) {
+        const ptrdiff_t rows = K - k < block ? K - k : block;
+        for (ptrdiff_t i = 0; i < rows; i++)
+            for (ptrdiff_t v = 0; v < V; v++)
+                v_store(pack + i * width + v * VL, v_load(o->B + (k + i) * o->ldb + n + v * VL));
+        bp_panel_product(M, 0, V, rows, &p);
+        p.A += rows * o->ak;
+        p.S = p.C;
+        p.lds = p.ldc;
+    }
+}
+
+/* Rows [0, M) and columns [n0, n1) of the product. */
 static void bp_product(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, const bp_operands *o) {
+    const int pack = bp_wants_pack(M, K, o->ldb);
     while (n0 < n1) {
-        const ptrdiff_t V = bp_panel((n1 - n0) / VL, M), tallest = bp_max_rows[V];
-        const ptrdiff_t tiles = (M + tallest - 1) / tallest;
-        ptrdiff_t m = 0;
-        for (ptrdiff_t t = 0; t < tiles; t++) {
-            const ptrdiff_t rows = (M - m) / (tiles - t);
-            bp_tiles[V][rows - 1](K, o, m, n0);
-            m += rows;
-        }
+        const ptrdiff_t V = bp_panel((n1 - n0) / VL, M);
+        if (pack) bp_packed_panel(M, n0, V, K, o);
+        else bp_panel_product(M, n0, V, K, o);
         n0 += V * VL;
     }
 }
