@@ -26,7 +26,7 @@ SCHEDULES = {
     "function": lambda epoch, learning_rate: learning_rate / (1 + epoch % 3),
 }
 CONFIGURATIONS = ["-".join(each) for each in itertools.product(
-    bp.optimizers.NAMES, SCHEDULES, ["shuffled", "ordered"], ["held", "whole"])]
+    bp.optimizers.RULES, SCHEDULES, ["shuffled", "ordered"], ["held", "whole"])]
 
 
 def examples():

@@ -36,6 +36,8 @@ def check(network, options):
     """Refuse what a solver cannot do, before anything has changed."""
     name = options.optimizer.name
     refused = [("clip_norm", options.clip_norm, "a solver chooses the length of its steps itself"),
+               ("max_norm", options.max_norm, "it would undo the steps that a solver has chosen"),
+               ("dropout", options.dropout is not None, "a solver needs an objective that stays the same"),
                ("schedule", type(options.schedule) is not schedules.constant, "a solver has no learning rate"),
                ("l1", options.l1, "it has a kink at 0, and a solver needs an objective with derivatives; use l2")]
     for argument, given, reason in refused:
