@@ -428,6 +428,24 @@ def test_a_full_output_is_a_failed_run(model):
     assert (done.returncode, done.stderr) == (1, "backprop: error: [Errno 28] No space left on device\n")
 
 
+def with_closed(stream, *argv):
+    """The finished command, started by a shell with a stream closed."""
+    return subprocess.run(["sh", "-c", f'exec "$@" {stream}', "sh", *command(*argv)], capture_output=True, text=True)
+
+
+def test_closed_streams(model):
+    bp.Network([64, 3], seed=0).save(model)
+    done = with_closed(">&-", "predict", model, "digits")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("backprop: error: stdout is closed")
+    done = with_closed(">&-", "info", model)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = with_closed("2>&-", "info", "nothing.safetensors")
+    assert (done.returncode, done.stdout) == (2, "")
+    done = with_closed("<&-", "predict", model, "digits")
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1798)
+
+
 def test_a_terminal_gets_a_progress_bar(model):
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))

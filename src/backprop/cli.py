@@ -70,7 +70,8 @@ def main(argv=None):
     try:
         args = _parser().parse_args(argv)
         code = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except BrokenPipeError:                              # a reader such as `head` has seen enough
         _silence_stdout()
@@ -93,7 +94,8 @@ def main(argv=None):
 def _complain(message, argv, code):
     if "--debug" in argv:
         traceback.print_exc()
-    print(f"backprop: error: {' '.join(str(message).split())}", file=sys.stderr)
+    if sys.stderr is not None:                           # print(file=None) would go to stdout
+        print(f"backprop: error: {' '.join(str(message).split())}", file=sys.stderr)
     return code
 
 
@@ -105,7 +107,7 @@ def _silence_stdout():
     """Nobody reads stdout any more: what Python would flush at its exit goes nowhere."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):                        # stdout is not a file, as in a test
+    except (OSError, ValueError, AttributeError):        # stdout is not a file, as in a test, or closed
         pass
 
 
@@ -484,6 +486,8 @@ def _predict(args):
 
 def _write(path, text):
     if path is None:
+        if sys.stdout is None:                           # the process was started with it closed
+            raise _RunError("stdout is closed; name a file for the predictions with --out")
         sys.stdout.write(text)
         return
     try:
