@@ -658,6 +658,9 @@ ONE = [np.zeros((2, 3)), np.zeros((3, 1))], [np.zeros(3), np.zeros(1)]
     ([2, 3, 1], {"bias": "no"}, TypeError, "bias"),
     ([2, 3, 1], {"bias": None}, TypeError, "bias"),
     ([2, 3, 1], {"seed": -1}, ValueError, "seed"),
+    (np.array(3), {}, TypeError, "sizes"),
+    ([2, 3, 1], {"output": np.array(["tanh", "tanh"])}, TypeError, "output"),
+    ([2, 3, 1], {"hidden": [np.ones(2)]}, TypeError, "hidden"),
     ([2, 3, 1], {"seed": 1.5}, TypeError, "seed"),
     ([2, 3, 1], {"seed": "zero"}, TypeError, "seed"),
     ([2, 3, 1], {"init": 3}, TypeError, "init"),
@@ -688,3 +691,44 @@ def test_unknown_names_are_answered_with_the_known_ones(option, names):
     message = str(caught.value)
     assert option in message and "sigmod" in message
     assert [name for name in names if name not in message] == []
+
+
+class Endless:
+    """A value whose repr would fill the screen."""
+
+    def __repr__(self):
+        return "endless\n" * 10**5
+
+
+@pytest.mark.parametrize("value", [Endless(), "x" * 10**6, np.ones((50, 50))])
+@pytest.mark.parametrize("option", ["epochs", "learning_rate", "optimizer", "shuffle", "validation", "early_stopping",
+                                    "schedule", "l2", "metrics", "callbacks", "progress", "n_threads"])
+def test_a_message_quotes_no_more_than_fits_a_line(option, value):
+    net = bp.Network([2, 3, 1], seed=0)
+    with pytest.raises((TypeError, ValueError)) as caught:
+        net.train([[0, 1], [1, 0]], [0, 1], **{option: value})
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 300
+    assert option.rstrip("s") in message
+
+
+@pytest.mark.parametrize("option", ["callbacks", "metrics"])
+@pytest.mark.parametrize("value", [None, 3, True, 0.5, np.array(2), object()])
+def test_what_is_no_list_of_functions_is_named(option, value):
+    net = bp.Network([2, 3, 1], seed=0)
+    with pytest.raises(TypeError, match=option):
+        net.train([[0, 1], [1, 0]], [0, 1], **{option: value})
+
+
+@pytest.mark.parametrize("value", ["abc", True, np.zeros((12, 2)), {"X": 1}, iter([1])])
+def test_wrong_validation_is_answered_with_its_forms(value):
+    net = bp.Network([2, 3, 1], seed=0)
+    with pytest.raises(TypeError, match=r"^validation must be \(X, Y\), \(X, Y, weights\) or a fraction, got "):
+        net.train(np.zeros((12, 2)), np.zeros(12), validation=value)
+
+
+@pytest.mark.parametrize("call", [bp.load, bp.data.load, bp.Network([2, 1], seed=0).save])
+@pytest.mark.parametrize("value", [None, 3, 1.5, ["model"], np.array("model"), b"x".__class__])
+def test_what_is_no_path_is_named(call, value):
+    with pytest.raises(TypeError, match="^path must be str, bytes or os.PathLike, got "):
+        call(value)

@@ -5,6 +5,7 @@ messages name the argument, what came and what is expected, with the row and col
 """
 
 import numbers
+import os
 
 import numpy as np
 
@@ -13,6 +14,14 @@ MAX_ELEMENTS = 2**40        # beyond this a size is a mistake, and the error com
 
 def _kind(value):
     return type(value).__name__
+
+
+def shown(value):
+    """`value` as a message quotes it: its repr on one line, cut where it grows past a line."""
+    if isinstance(value, (str, bytes)) and len(value) > 100:
+        value = value[:100]                              # the repr of a whole file would take its time
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def array(value, name, ndim, *, copy=False):
@@ -65,7 +74,7 @@ def _from_objects(raw, name):
         if isinstance(item, (list, tuple, np.ndarray)):
             raise ValueError(f"{name} is ragged: element {_where(index)} is a {_kind(item)} of length {len(item)}")
         if isinstance(item, numbers.Complex) and not isinstance(item, numbers.Real):
-            raise ValueError(f"{name} must be real: complex data is not supported, got {item!r} at {_where(index)}")
+            raise ValueError(f"{name} must be real: complex data is not supported, got {shown(item)} at {_where(index)}")
         if isinstance(item, np.generic):
             item = item.item()
         if not isinstance(item, numbers.Real) and not hasattr(item, "__float__"):
@@ -143,7 +152,7 @@ def weights(value, name, *, rows):
 def integer(value, name, *, minimum=None, maximum=None):
     """A whole number as int; bools and floats are refused."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {_kind(value)} {value!r}")
+        raise TypeError(f"{name} must be an integer, got {_kind(value)} {shown(value)}")
     value = int(value)
     if minimum is not None and value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
@@ -155,7 +164,7 @@ def integer(value, name, *, minimum=None, maximum=None):
 def real(value, name, *, above=None, minimum=None, below=None, maximum=None):
     """A finite real number as float; `above` and `below` are strict bounds, `minimum` and `maximum` are not."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {_kind(value)} {value!r}")
+        raise TypeError(f"{name} must be a real number, got {_kind(value)} {shown(value)}")
     value = float(value)
     if not np.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
@@ -171,8 +180,16 @@ def real(value, name, *, above=None, minimum=None, below=None, maximum=None):
 def boolean(value, name):
     """True or False (NumPy's bool included); anything else is a TypeError."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {_kind(value)} {value!r}")
+        raise TypeError(f"{name} must be True or False, got {_kind(value)} {shown(value)}")
     return bool(value)
+
+
+def path(value, name="path"):
+    """A file's name, str or bytes, from what `os.fspath` takes."""
+    try:
+        return os.fspath(value)
+    except TypeError:
+        raise TypeError(f"{name} must be str, bytes or os.PathLike, got {_kind(value)} {shown(value)}") from None
 
 
 def choice(value, name, names):
@@ -180,7 +197,7 @@ def choice(value, name, names):
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a name, got {_kind(value)}; expected one of {', '.join(names)}")
     if value not in names:
-        raise ValueError(f"unknown {name} {value!r}; expected one of {', '.join(names)}")
+        raise ValueError(f"unknown {name} {shown(value)}; expected one of {', '.join(names)}")
     return value
 
 

@@ -45,6 +45,8 @@ def output(value):
 
 
 def _one(name, argument, names):
+    if not isinstance(name, str):
+        return _check.choice(name, argument, names)
     if name == "step":
         raise ValueError(f"{argument}='step' has derivative 0 everywhere and cannot be trained by backpropagation; "
                          f"bp.Perceptron has the step unit. Expected one of {', '.join(names)}")

@@ -133,7 +133,7 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
     """
     options = Options(_column(target, "target", optional=True), _header(header), _delimiter(delimiter), _drop(drop),
                       _check.choice(target_kind, "target_kind", ("auto", "class", "number")))
-    table = _readers.read(os.fsdecode(path), options)
+    table = _readers.read(os.fsdecode(_check.path(path)), options)
     classes = table.classes
     if classes is None and table.y is not None and table.y.ndim == 1 and table.y.dtype.kind != "f":
         classes = np.unique(table.y)
@@ -165,7 +165,8 @@ def _delimiter(value):
     if not isinstance(value, str):
         raise TypeError(f"delimiter must be one character, got {type(value).__name__}")
     if len(value) != 1 or value.isalnum() or value in '"+-._\r\n\0':
-        raise ValueError(f"delimiter must be one character that is not part of a number or a quote, got {value!r}")
+        raise ValueError("delimiter must be one character that is not part of a number or a quote, "
+                         f"got {_check.shown(value)}")
     return value
 
 

@@ -222,7 +222,7 @@ class _Function:
         if shape != ():
             raise ValueError(f"f must return one number, got an array of shape {shape}")
         if isinstance(out, complex) or np.iscomplexobj(out):
-            raise ValueError(f"f must return a real number, got {out!r}")
+            raise ValueError(f"f must return a real number, got {_check.shown(out)}")
         try:
             return float(out)
         except (TypeError, ValueError):

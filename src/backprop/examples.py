@@ -1,6 +1,7 @@
 """Which examples train and which validate, and what each weighs."""
 
 import copy
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,9 @@ def split(network, examples, validation, shuffle, seed):
         return examples, None, seed
     if isinstance(validation, (tuple, list)):
         return examples, _pair(network, validation), seed
+    if not isinstance(validation, numbers.Real) or isinstance(validation, bool):
+        raise TypeError("validation must be (X, Y), (X, Y, weights) or a fraction, "
+                        f"got {type(validation).__name__} {_check.shown(validation)}")
     fraction = _check.real(validation, "validation", above=0.0, below=1.0)
     n = len(examples)
     held = int(n * fraction + 0.5)

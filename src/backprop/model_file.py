@@ -116,7 +116,7 @@ def load(path):
     OSError
         As it comes: FileNotFoundError and so on.
     """
-    path = os.fspath(path)
+    path = _check.path(path)
     try:
         return _decode(_read(path))
     except ModelFormatError as error:
@@ -125,7 +125,7 @@ def load(path):
 
 def checksum(path):
     """The SHA-256 of the model file at `path`, 64 hexadecimal digits, after comparing it with the content."""
-    path = os.fspath(path)
+    path = _check.path(path)
     try:
         return _read(path).sha256
     except ModelFormatError as error:
@@ -137,7 +137,7 @@ def checksum(path):
 
 def write_atomically(path, data):
     """Put the bytes `data` at `path`; afterwards, or after any failure, it holds the new or the old file, whole."""
-    path = os.path.realpath(path)
+    path = os.path.realpath(_check.path(path))
     mode = _mode_of(path)
     folder = os.path.dirname(path)
     temporary = os.path.join(os.fsencode(folder), b".backprop-" + os.urandom(8).hex().encode() + b".tmp")
@@ -175,7 +175,7 @@ def _mode_of(path):
 
 def check_target(path):
     """Refuse, with the error that saving would raise, a path where no file can be written; nothing is written."""
-    path = os.path.realpath(path)
+    path = os.path.realpath(_check.path(path))
     _mode_of(path)
     os.stat(os.path.dirname(path))
 

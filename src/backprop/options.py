@@ -104,12 +104,14 @@ def _batch_and_rule(batch_size, n, optimizer, learning_rate):
 
 
 def _metrics(names, train, network):
-    if not (isinstance(names, (str, metrics.Metric)) or callable(names) or hasattr(names, "__iter__")):
+    if not (isinstance(names, (str, metrics.Metric)) or callable(names) or _is_iterable(names)):
         raise TypeError(f"metrics must be names or callables, got {type(names).__name__}")
     return metrics.Metrics(names, train.Y, soft=network.activations[-1] == "softmax")
 
 
 def _callbacks(callbacks):
+    if not (callable(callbacks) or _is_iterable(callbacks)):
+        raise TypeError(f"callbacks must be a function or a list of them, got {type(callbacks).__name__}")
     callbacks = [callbacks] if callable(callbacks) else list(callbacks)
     for callback in callbacks:
         if not callable(callback):
@@ -127,6 +129,10 @@ def _checkpoint_path(path, network):
         raise ValueError("checkpoint_path: the network's loss is a function, which a model file cannot hold")
     model_file.check_target(path)
     return os.fspath(path)
+
+
+def _is_iterable(value):
+    return hasattr(value, "__iter__") and getattr(value, "ndim", 1) > 0
 
 
 def _optional(value, name, **bounds):

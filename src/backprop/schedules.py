@@ -289,7 +289,7 @@ def resolve(schedule, argument="schedule"):
         return TABLE[_check.choice(schedule, argument, NAMES)]()
     if not callable(schedule) or isinstance(schedule, type):
         raise TypeError(f"{argument} must be a name, an object of bp.schedules or a function of (epoch, "
-                        f"learning_rate), got {schedule!r}; names: {', '.join(NAMES)}")
+                        f"learning_rate), got {_check.shown(schedule)}; names: {', '.join(NAMES)}")
     return function(schedule)
 
 
