@@ -3,10 +3,9 @@
 import inspect
 import warnings
 
+import backprop as bp
 from tasks import flat
 from timing import Contender
-
-import backprop as bp
 
 NAME = "backprop"
 

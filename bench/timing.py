@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from environment import Cores
 
 DISTURBED = 0.02  # share of a sample's wall time during which the core belonged to somebody else

@@ -15,9 +15,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from cases import HIDDEN, PAIRS
 
 import backprop as bp
+from cases import HIDDEN, PAIRS
 
 GOLDEN = Path(__file__).parent / "golden_bits.json"
 ROWS = 23                                     # batches of 7 leave a ragged batch of 2

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import bits
 import numpy as np
 import pytest
 
 import backprop as bp
+import bits
 from backprop import _dispatch, network, training
 
 SCRIPT = Path(bits.__file__)

@@ -8,10 +8,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import bits
 import pytest
 
 import backprop as bp
+import bits
 from backprop import _cpu, _dispatch, training
 
 ROOT = Path(__file__).parent.parent

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import markdown
 import pytest
 
 import backprop
+import markdown
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -2,13 +2,13 @@
 
 import re
 
-import cases
 import numpy as np
 import pytest
 import scipy.sparse
-from reference import Reference
 
 import backprop as bp
+import cases
+from reference import Reference
 
 TOLERANCE = 1e-12           # kernels against the reference, relative to the largest magnitude
 WIDTHS = (1, 2, 3, 5, 10)   # of the output layer

@@ -6,11 +6,11 @@ import sys
 import threading
 import time
 
-import bits
 import numpy as np
 import pytest
 
 import backprop as bp
+import bits
 from backprop import training
 
 LINUX = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's /proc")

@@ -2,9 +2,10 @@
 
 import math
 
-import cases
 import numpy as np
 import pytest
+
+import cases
 import reference
 from reference import ACTIVATIONS, OPTIMIZERS, Reference
 

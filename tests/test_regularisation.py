@@ -7,16 +7,16 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import cases
 import numpy as np
 import pytest
-import reference
-from reference import Reference
 
 import backprop as bp
+import cases
+import reference
 from backprop import training
 from backprop._dispatch import available, core, variant
 from backprop.training import TrainingState
+from reference import Reference
 
 N = 23
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import resumable
 
 import backprop as bp
+import resumable
 from backprop import model_file
 from backprop.errors import ConcurrentUseError
 

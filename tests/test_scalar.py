@@ -12,8 +12,8 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
-import scalar_coefficients
 
+import scalar_coefficients
 from backprop import _cpu
 
 HEADER = Path(__file__).parent.parent / "src" / "backprop" / "kernels" / "scalar.h"

@@ -6,16 +6,16 @@ import sys
 import textwrap
 from pathlib import Path
 
-import cases
 import numpy as np
 import pytest
 import scipy.linalg
 import scipy.optimize
-from reference import Reference
 
 import backprop as bp
+import cases
 from backprop import _memory, solvers
 from backprop._dispatch import available, core, variant
+from reference import Reference
 
 LM = bp.optimizers.LevenbergMarquardt
 rng = np.random.default_rng(0)

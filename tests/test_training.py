@@ -4,13 +4,13 @@ import threading
 import time
 from pathlib import Path
 
-import cases
 import numpy as np
 import pytest
-from reference import Reference
 from sklearn.datasets import load_breast_cancer
 
 import backprop as bp
+import cases
+from reference import Reference
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")        # where Debian's package dataset-fashion-mnist puts it
 OPTIMIZERS = ("sgd", "momentum", "nesterov")

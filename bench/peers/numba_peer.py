@@ -7,6 +7,7 @@ import time
 
 import numba
 import numpy as np
+
 from tasks import flat
 from timing import Contender
 

@@ -1,6 +1,7 @@
 """NumPy by hand: every intermediate array allocated once, every operation into it."""
 
 import numpy as np
+
 from tasks import flat
 from timing import Contender
 

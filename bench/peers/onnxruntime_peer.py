@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+
 from timing import Contender
 
 NAME = "onnxruntime"

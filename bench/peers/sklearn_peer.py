@@ -10,6 +10,7 @@ import numpy as np
 import sklearn
 from sklearn.linear_model import Perceptron
 from sklearn.neural_network import MLPClassifier
+
 from tasks import flat
 from timing import Contender
 

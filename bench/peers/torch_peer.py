@@ -3,6 +3,7 @@
 import time
 
 import torch
+
 from tasks import flat
 from timing import Contender
 

@@ -194,7 +194,7 @@ def _sync_folder(folder):
 
 def encode(kind, network, properties):
     """The bytes of a model file; `properties` is what the kind keeps besides the network, a dict that JSON can hold."""
-    from safetensors.numpy import save as to_bytes       # loaded only when a model is saved
+    from safetensors.numpy import save as to_bytes  # loaded only when a model is saved
 
     from backprop import __version__
 

@@ -80,7 +80,11 @@ class Network:
         self._init = initializers.check(init, self._sizes, self._bias)
         generator = _check.generator(seed)
         self._seed = seed if isinstance(seed, (int, np.integer)) else None
-        self._parameters = _memory.zeros(core.layout(self._sizes)[0])
+        n_padded = core.layout(self._sizes)[0]
+        try:
+            self._parameters = _memory.zeros(n_padded)
+        except MemoryError:
+            raise MemoryError(f"sizes {self._sizes} need {8 * n_padded:,} bytes for their parameters") from None
         self._bind()
         self._start(generator)
 
@@ -232,7 +236,7 @@ class Network:
         ConcurrentUseError
             When another thread is training this network. A callback of the training may save it.
         """
-        from backprop import model_file      # loaded only when a model is saved or loaded
+        from backprop import model_file  # loaded only when a model is saved or loaded
 
         model_file.save(path, self)
 
@@ -389,7 +393,7 @@ class Network:
         inputs = np.empty(X.shape)
         self._backpropagate(X, Y, np.ones(n), np.zeros_like(padded), inputs)
         weights, biases = self._split(padded)
-        from backprop.trace import Gradients     # as GradientCheck, Trace and training: loaded when first wanted
+        from backprop.trace import Gradients  # as GradientCheck, Trace and training: loaded when first wanted
 
         return Gradients(loss, [W.copy() for W in weights], [None if b is None else b.copy() for b in biases], inputs)
 
@@ -467,7 +471,7 @@ class Network:
         Trace
         """
         x, y = self._example(x, y)
-        eta = None if learning_rate is None else _check.real(learning_rate, "learning_rate", above=0.0)
+        eta = None if learning_rate is None else _check.real(learning_rate, "learning_rate", above=0.0, below=1e300)
         a, z, deltas = ([None, *[np.empty(n) for n in self._sizes[1:]]] for _ in range(3))
         memory = _memory.zeros(core.work_size(self._plan, 1))
         Y, own = self._own(x.reshape(1, -1), y.reshape(1, -1))

@@ -121,7 +121,7 @@ def _callbacks(callbacks):
 
 def _checkpoint_path(path, network):
     """The path, refused before the first epoch where a file could not be written there."""
-    from backprop import model_file      # loaded only when a model is saved or loaded
+    from backprop import model_file  # loaded only when a model is saved or loaded
 
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"checkpoint_path must be a path, got {type(path).__name__}")

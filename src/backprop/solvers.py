@@ -52,7 +52,7 @@ def check(network, options):
 def _minimize():
     """scipy.optimize.minimize, or the error that tells how to get it."""
     try:
-        from scipy.optimize import minimize      # an extra, loaded only for L-BFGS
+        from scipy.optimize import minimize  # an extra, loaded only for L-BFGS
     except ImportError as error:
         raise ImportError("optimizer='lbfgs' needs SciPy: pip install 'backprop-core[scipy]'") from error
     return minimize

@@ -251,7 +251,7 @@ class _Run:
         """Save the network where it is time."""
         if self._until_checkpoint() != self.options.checkpoint_every:
             return
-        from backprop import model_file      # loaded only when a model is saved or loaded
+        from backprop import model_file  # loaded only when a model is saved or loaded
 
         model_file.save(self.options.checkpoint_path, self.network)
 
@@ -479,6 +479,6 @@ def _training_state(network, options):
 
 
 def _progress_bar(epochs):
-    from tqdm import tqdm                # loaded only when a bar is shown
+    from tqdm import tqdm  # loaded only when a bar is shown
 
     return tqdm(total=epochs, unit="epoch", dynamic_ncols=True)
