@@ -179,7 +179,7 @@ def test_trace_shows_the_numbers_of_the_kernels():
     before = net.parameters.tobytes()
     trace = net.trace(X[0], Y[0], learning_rate=0.25)
     assert net.parameters.tobytes() == before
-    (a, z), (delta, _), (dW, db, _) = ref.forward(X), ref.deltas(X, Y), ref.gradients(X, Y)
+    (a, _), (delta, _), (dW, db, _) = ref.forward(X), ref.deltas(X, Y), ref.gradients(X, Y)
     for layers in (trace.a, trace.deltas, trace.weight_gradients, trace.bias_gradients, trace.weight_updates,
                    trace.bias_updates):
         assert len(layers) == 4
