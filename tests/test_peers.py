@@ -29,7 +29,7 @@ MOVED = 0.05       # training must have moved some parameter at least this far
 def torch():
     return pytest.importorskip(
         "torch", reason="torch is not installed; it is the extra `oracle`, of some gigabytes unless its CPU build is "
-                        "chosen (--index-url https://download.pytorch.org/whl/cpu)")
+                        "chosen")
 
 
 def network(hidden, output, loss, sizes=SIZES):
