@@ -732,3 +732,15 @@ def test_wrong_validation_is_answered_with_its_forms(value):
 def test_what_is_no_path_is_named(call, value):
     with pytest.raises(TypeError, match="^path must be str, bytes or os.PathLike, got "):
         call(value)
+
+
+@pytest.mark.parametrize("X, words", [
+    ([[1, 2], [3, 4], [5]], "X is ragged: its rows have different lengths: row 2 has 1 values, row 0 has 2"),
+    ([[1, 2], 3], "X is ragged: its rows have different lengths: row 1 is a single value, row 0 has 2"),
+    ([[1, 2], ["x", 3]], "X must hold numbers, got text at row 1, column 0"),
+    ([[1, 2], [3, np.nan]], "X holds NaN at row 1, column 1; every value must be finite"),
+])
+def test_bad_values_are_named_with_their_row_and_column(X, words):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        bp.Network([2, 1], seed=0).predict(X)
+    assert str(caught.value) == words

@@ -51,8 +51,8 @@ def _float64(value, name):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
     try:
         raw = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is ragged: its rows have different lengths ({error})") from None
+    except ValueError:
+        raise ValueError(f"{name} is ragged: its rows have different lengths{_first_ragged(value)}") from None
     except TypeError as error:
         raise TypeError(f"{name} must be an array of numbers, got {_kind(value)} ({error})") from None
     if isinstance(raw, np.ma.MaskedArray) or isinstance(value, np.ma.MaskedArray):
@@ -63,10 +63,30 @@ def _float64(value, name):
         raise ValueError(f"{name} must be real: complex data is not supported, got dtype {raw.dtype}")
     if kind == "O":
         return _from_objects(raw, name)
+    if kind in "US":
+        raise TypeError(f"{name} must hold numbers, got text{_first_text(value)}")
     if kind not in "fiub":
         raise TypeError(f"{name} must hold numbers, got dtype {raw.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):
         return raw.astype(np.float64, copy=False) if raw.dtype.isnative else raw.astype(np.float64)
+
+
+def _first_ragged(value):
+    """Words for the first row whose length is not that of row 0; empty where there is no telling."""
+    lengths = [len(row) if hasattr(row, "__len__") else None for row in value]
+    row = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
+    if row is None:
+        return ""
+    what = "is a single value" if lengths[row] is None else f"has {lengths[row]} values"
+    first = "is a single value" if lengths[0] is None else f"has {lengths[0]}"
+    return f": row {row} {what}, row 0 {first}"
+
+
+def _first_text(value):
+    """Words for the place of the first text among the numbers."""
+    objects = np.asarray(value, dtype=object)
+    index = next((i for i, item in np.ndenumerate(objects) if isinstance(item, (str, bytes))), None)
+    return "" if not index else f" at {_where(index)}"
 
 
 def _from_objects(raw, name):
