@@ -213,7 +213,8 @@ def test_classes_of_bools_and_a_regression_come_back(path):
 @pytest.mark.parametrize("wrong, message", [
     ({"classes": ["a"]}, "classes must be 2 different labels"),
     ({"classes": ["a", "a"]}, "classes must be 2 different labels"),
-    ({"scaler": Standardizer().fit([[1.0]])}, r"scaler must be a Standardizer fitted to 3 columns, got Standardizer\(1"),
+    ({"scaler": Standardizer().fit([[1.0]])},
+     r"scaler must be a Standardizer fitted to 3 columns, got Standardizer\(1"),
     ({"scaler": Standardizer()}, "scaler must be a Standardizer fitted to 3 columns"),
     ({"target_scaler": Standardizer().fit([[1.0]])}, "target_scaler must be a Standardizer fitted to 2 columns"),
     ({"feature_names": ["a"]}, "feature_names has 1 names, expected 3"),

@@ -556,10 +556,10 @@ LENGTH = "{} does not go with optimizer='{{}}': a solver chooses the length of i
     ({"batch_size": 39}, ValueError, "optimizer '{}' needs batch_size='full': it solves for all examples at once"),
     ({"learning_rate": 0.1}, ValueError, LENGTH.format("learning_rate")),
     ({"clip_norm": 1.0}, ValueError, LENGTH.format("clip_norm")),
-    ({"max_norm": 1.0}, ValueError, "max_norm does not go with optimizer='{}': it would undo the steps that a solver has "
-                                    "chosen"),
-    ({"dropout": 0.5}, ValueError, "dropout does not go with optimizer='{}': a solver needs an objective that stays the "
-                                   "same"),
+    ({"max_norm": 1.0}, ValueError, "max_norm does not go with optimizer='{}': it would undo the steps that a solver "
+                                    "has chosen"),
+    ({"dropout": 0.5}, ValueError, "dropout does not go with optimizer='{}': a solver needs an objective that stays "
+                                   "the same"),
     ({"schedule": "step"}, ValueError, "schedule does not go with optimizer='{}': a solver has no learning rate"),
     ({"schedule": lambda epoch, rate: rate}, ValueError, "schedule does not go with optimizer='{}': a solver has no "
                                                          "learning rate"),

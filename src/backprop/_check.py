@@ -1,7 +1,7 @@
 """The one gate: anything that a user passes becomes finite, C-contiguous float64 here, or raises.
 
-Kernels trust what comes out of these functions. They copy only when they must, never change the caller's array, and their
-messages name the argument, what came and what is expected, with the row and column of a bad value.
+Kernels trust what comes out of these functions. They copy only when they must, never change the caller's array, and
+their messages name the argument, what came and what is expected, with the row and column of a bad value.
 """
 
 import numbers
@@ -94,7 +94,8 @@ def _from_objects(raw, name):
         if isinstance(item, (list, tuple, np.ndarray)):
             raise ValueError(f"{name} is ragged: element {_where(index)} is a {_kind(item)} of length {len(item)}")
         if isinstance(item, numbers.Complex) and not isinstance(item, numbers.Real):
-            raise ValueError(f"{name} must be real: complex data is not supported, got {shown(item)} at {_where(index)}")
+            raise ValueError(f"{name} must be real: complex data is not supported, got {shown(item)} "
+                             f"at {_where(index)}")
         if isinstance(item, np.generic):
             item = item.item()
         if not isinstance(item, numbers.Real) and not hasattr(item, "__float__"):

@@ -1,7 +1,7 @@
 """Pick the SIMD variant of the compiled core: the best one that is built and that the processor runs.
 
-The environment variable ``BACKPROP_SIMD`` (``baseline``, ``v3`` or ``v4``) forces one; what cannot run is an error, never
-a silent fallback. Everything else in the package says ``from backprop._dispatch import core``.
+The environment variable ``BACKPROP_SIMD`` (``baseline``, ``v3`` or ``v4``) forces one; what cannot run is an error,
+never a silent fallback. Everything else in the package says ``from backprop._dispatch import core``.
 """
 
 import importlib
@@ -34,7 +34,8 @@ def _pick():
     if forced not in MODULES:
         raise RuntimeError(f"BACKPROP_SIMD={forced!r} is unknown: expected one of {', '.join(MODULES)}")
     if forced not in supported:
-        raise RuntimeError(f"BACKPROP_SIMD={forced!r} cannot run on this processor, which supports {', '.join(supported)}")
+        raise RuntimeError(f"BACKPROP_SIMD={forced!r} cannot run on this processor, which supports "
+                           f"{', '.join(supported)}")
     module = _load(forced)
     if module is None:
         raise RuntimeError(f"BACKPROP_SIMD={forced!r} was not built: the compiler that built this package lacked it")

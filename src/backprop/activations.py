@@ -21,8 +21,8 @@ def initializer(name):
 def hidden(value, n_hidden):
     """Activations of the hidden layers from one name or one name per hidden layer.
 
-    `softmax` mixes the units of a layer and is for the output only; `step` has no derivative to descend on and belongs to
-    the perceptron.
+    `softmax` mixes the units of a layer and is for the output only; `step` has no derivative to descend on and belongs
+    to the perceptron.
     """
     names = [value] * n_hidden if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)):

@@ -1,8 +1,8 @@
 """The library's own exceptions and warnings.
 
 Each is a subclass of the built-in that a caller would catch anyway: bad values are `ValueError`, bad kinds `TypeError`,
-wrong state `RuntimeError`. `NotFittedError` and `ConvergenceWarning` are scikit-learn's own classes where scikit-learn is
-already imported or gets imported later by an estimator (`sklearn_or_own`).
+wrong state `RuntimeError`. `NotFittedError` and `ConvergenceWarning` are scikit-learn's own classes where scikit-learn
+is already imported or gets imported later by an estimator (`sklearn_or_own`).
 """
 
 

@@ -57,8 +57,8 @@ def split(network, examples, validation, shuffle, seed):
     n = len(examples)
     held = int(n * fraction + 0.5)
     if not 0 < held < n:
-        raise ValueError(f"validation={fraction:g} of {n} examples leaves {n - held} to train on and {held} to validate "
-                         "with")
+        raise ValueError(f"validation={fraction:g} of {n} examples leaves {n - held} to train on and {held} to "
+                         "validate with")
     if not shuffle:
         parts = slice(0, n - held), slice(n - held, n)
     else:

@@ -92,13 +92,8 @@ class Network:
 
     def _bind(self):
         """Everything that follows from the parameter vector: the views, the core's plan, the buffer for one example."""
-        _, layers = core.layout(self._sizes)
         numbers = [activations.number(name) for name in self._activations]
-        self._weights, self._biases = [], []
-        for (n_in, n_out), (W_start, b_start, ld) in zip(zip(self._sizes, self._sizes[1:]), layers):
-            W = self._parameters[W_start:W_start + n_in * ld].reshape(n_in, ld)
-            self._weights.append(W[:, :n_out])
-            self._biases.append(self._parameters[b_start:b_start + n_out] if self._bias else None)
+        self._weights, self._biases = self._split(self._parameters)
         self._plan = core.plan(self._sizes, numbers, self._loss_number, self._bias, self._parameters)
         self._memory_one = _memory.zeros(core.work_size(self._plan, 1))
         core.bind_memory(self._plan, self._memory_one)
@@ -160,7 +155,8 @@ class Network:
 
     def _compact(self, padded):
         """The parameters' order without padding, from a vector with the layout of the parameters."""
-        return np.concatenate([part.ravel() for W, b in zip(*self._split(padded)) for part in (W, b) if part is not None])
+        parts = [part for pair in zip(*self._split(padded)) for part in pair]
+        return np.concatenate([part.ravel() for part in parts if part is not None])
 
     def _split(self, padded):
         """Lists of views (weights, biases) on a vector with the layout of the parameters."""
@@ -223,8 +219,8 @@ class Network:
     def save(self, path):
         """Write the network to one file, atomically; `backprop.load` reads it back.
 
-        The file holds everything that training goes on from: parameters, optimizer state, generator, epoch count, and the
-        last history. It is a safetensors file of numbers and JSON, without code (`backprop.model_file`).
+        The file holds everything that training goes on from: parameters, optimizer state, generator, epoch count, and
+        the last history. It is a safetensors file of numbers and JSON, without code (`backprop.model_file`).
 
         Parameters
         ----------

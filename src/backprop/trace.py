@@ -118,7 +118,8 @@ def _five_steps(t):
     L = len(t.a) - 1
     lines = ["1. Feedforward: a[l] = z[l-1] W[l] + b[l], z[l] = σ(a[l])", f"   z[0] = x  =  {_numbers(t.x)}"]
     for l in range(1, L + 1):
-        lines += [f"   a[{l}]      =  {_numbers(t.a[l])}", f"   z[{l}]      =  {_numbers(t.z[l])}   ({t.activations[l - 1]})"]
+        lines += [f"   a[{l}]      =  {_numbers(t.a[l])}",
+                  f"   z[{l}]      =  {_numbers(t.z[l])}   ({t.activations[l - 1]})"]
     lines += ["2. Output delta: δ[L] = ∂C/∂y' · σ'(a[L])",
               f"   target y  =  {_numbers(t.y)}", f"   C         =  {t.loss:.10g}   ({t.loss_name})",
               f"   δ[{L}]      =  {_numbers(t.deltas[L])}", "3. Hidden deltas: δ[l] = σ'(a[l]) · (δ[l+1] W[l+1]ᵀ)"]
