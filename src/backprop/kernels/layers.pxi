@@ -213,6 +213,11 @@ cdef void hidden_deltas(const Network *net, const Work *work, Py_ssize_t B, cons
 
 # ---- gradients -------------------------------------------------------------------------------------------------------
 
+cdef extern from "online.h" nogil:
+    void bp_rank_one(Py_ssize_t n_in, Py_ssize_t width, double *W, Py_ssize_t ld, const double *z,
+                     const double *ds) noexcept
+
+
 cdef void scale_deltas(const Network *net, const Work *work, double factor, Py_ssize_t B,
                        const Share *who) noexcept nogil:
     """δ[l] := factor · δ[l], each thread its own columns."""
@@ -246,6 +251,8 @@ cdef void add_gradient(const Network *net, Py_ssize_t l, const double *z_in, Py_
     if layer.n_out == 1:
         for r in range(B):
             bp_axpy(delta[r * 8], z_in + r * ld_in, W, layer.n_in)
+    elif B == 1:
+        bp_rank_one(layer.n_in, c1 - c0, W + c0, layer.ld, z_in, delta + c0)
     else:
         o.A = z_in; o.am = 1; o.ak = ld_in
         o.B = delta; o.ldb = ld
@@ -309,7 +316,7 @@ def plan(sizes, activation_ids, Py_ssize_t loss_id, bint bias, double[::1] param
     cdef Network *net = <Network *>calloc(1, sizeof(Network))
     if net == NULL:
         raise MemoryError
-    net.widest = pad8(max(sizes))
+    net.widest = pad8(max(sizes[1:]))
     net.layer = <Layer *>calloc(L + 1, sizeof(Layer))
     net.zeros = <const double *>calloc(net.widest, sizeof(double))
     capsule = PyCapsule_New(net, PLAN, free_plan)

@@ -31,6 +31,17 @@
         BP_UNROLL for (int v = 0; v < V; v++) h_store(a + v * HL, acc[v]);                                         \
     }
 
+/* V vectors of columns: W := W + z ds. */
+#define BP_RANK_ONE(V)                                                                                             \
+    static void bp_rank_one_##V(ptrdiff_t n_in, double *W, ptrdiff_t ld, const double *z, const double *ds) {      \
+        vh d[V];                                                                                                   \
+        BP_UNROLL for (int v = 0; v < V; v++) d[v] = h_load(ds + v * HL);                                          \
+        for (ptrdiff_t j = 0; j < n_in; j++, W += ld) {                                                            \
+            const vh x = h_set(z[j]);                                                                              \
+            BP_UNROLL for (int v = 0; v < V; v++) h_store(W + v * HL, h_fma(x, d[v], h_load(W + v * HL)));         \
+        }                                                                                                          \
+    }
+
 /* V vectors of columns of T = W^T, (n_out, ld): out = delta T, then T := T + ds z (the layer's own update, at once). */
 #define BP_BACKWARD_UPDATE(V)                                                                                      \
     static void bp_backward_update_##V(ptrdiff_t n_out, double *T, ptrdiff_t ld, const double *delta,              \
@@ -76,7 +87,7 @@
     }
 
 #define BP_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8)
-BP_EACH(BP_UPDATE_FORWARD) BP_EACH(BP_BACKWARD_UPDATE) BP_EACH(BP_SPARSE_FORWARD) BP_EACH(BP_SPARSE_UPDATE)
+BP_EACH(BP_UPDATE_FORWARD) BP_EACH(BP_RANK_ONE) BP_EACH(BP_BACKWARD_UPDATE) BP_EACH(BP_SPARSE_FORWARD) BP_EACH(BP_SPARSE_UPDATE)
 
 /* Vectors of a panel of columns. Four are the fastest while the weights stay in a near cache; with more registers, eight
  * when they do not, because each row of a panel is a stream of its own (docs/performance.md). */
@@ -104,6 +115,12 @@ static void bp_update_forward(ptrdiff_t n_in, ptrdiff_t width, double *W, const 
                               const double *z_new, const double *z_soon, const double *S, double *a) {
 #define BP_CALL(V) bp_update_forward_##V(n_in, W + n, width, z_prev, ds + n, z_new, n ? z_new : z_soon, S + n, a + n)
     BP_PANELS(width, bp_widest_panel(n_in * width), BP_CALL)
+#undef BP_CALL
+}
+
+static void bp_rank_one(ptrdiff_t n_in, ptrdiff_t width, double *W, ptrdiff_t ld, const double *z, const double *ds) {
+#define BP_CALL(V) bp_rank_one_##V(n_in, W + n, ld, z, ds + n)
+    BP_PANELS(width, BP_FAR_PANEL_V, BP_CALL)
 #undef BP_CALL
 }
 
