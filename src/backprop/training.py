@@ -21,7 +21,9 @@ from backprop.measure import Measured
 logger = logging.getLogger("backprop")
 logger.addHandler(logging.NullHandler())     # silent unless the application asks
 
-MAX_BLOCK = 256          # rows of a batch that the kernels hold at a time; it changes no bit
+# rows of a batch that the kernels hold at a time; it changes no bit. With narrow vectors the tiles are short, and B rows of
+# deltas have to stay near (docs/performance.md)
+MAX_BLOCK = 256 if core.simd_width() == 8 else 64
 SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of what Ctrl-C may take
 THREAD_FLOPS = 1.5e6     # arithmetic of a step that pays for one more thread's barriers (docs/performance.md)
 SPARSE_MAX_DENSITY = 0.4     # share of non-zero inputs up to which skipping the zeros pays (docs/performance.md)

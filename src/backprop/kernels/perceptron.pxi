@@ -109,9 +109,11 @@ cdef bint perceptron_count(perceptron_run *r, Py_ssize_t c) noexcept nogil:
     return True
 
 
-cdef inline void perceptron_learn(perceptron_run *r, Py_ssize_t i, Py_ssize_t c, Py_ssize_t epoch) noexcept nogil:
-    """One visit of row i in problem c."""
-    cdef double margin = perceptron_margin(r, i, c), step
+cdef inline void perceptron_learn(perceptron_run *r, Py_ssize_t i, Py_ssize_t c, Py_ssize_t epoch,
+                                  const double *soon) noexcept nogil:
+    """One visit of row i in problem c; the row at `soon` is fetched on the way."""
+    cdef double net_input = bp_dot8_soon(r.X + i * r.d, r.W + c * r.d, r.d, soon) + r.b[c]
+    cdef double margin = perceptron_target(r, i, c) * net_input, step
     if margin > 0:
         return
     r.mistakes[epoch] += 1
@@ -132,17 +134,18 @@ cdef inline void perceptron_learn(perceptron_run *r, Py_ssize_t i, Py_ssize_t c,
 cdef int perceptron_stochastic_epochs(perceptron_run *r, const Py_ssize_t *order, Py_ssize_t epochs) noexcept nogil:
     """Visit rows order[epoch * m + 0..m-1] until the epochs are done, one makes no mistake, or the budget is spent."""
     cdef Py_ssize_t epoch, t, c, i, ahead = 1 + PREFETCH_DOUBLES // r.d, last = epochs * r.m - 1
+    cdef const double *soon
     while r.at[0] < epochs:
         epoch = r.at[0]
         while r.at[1] < r.m:
             t = epoch * r.m + r.at[1]
             i = order[t]
-            bp_prefetch(r.X + order[min(t + ahead, last)] * r.d, r.d)
+            soon = r.X + order[min(t + ahead, last)] * r.d
             for c in range(r.at[2], r.k):
                 if r.at[3] < 0:
                     if c == 0 and r.average:
                         r.visits[0] += 1
-                    perceptron_learn(r, i, c, epoch)
+                    perceptron_learn(r, i, c, epoch, soon)
                 if r.at[3] >= 0 and not perceptron_count(r, c):
                     r.at[2] = c
                     return PERCEPTRON_MORE

@@ -185,7 +185,25 @@ BP_INLINE double bp_tree8(const vd *acc) {
     return quarter[0] + quarter[1];
 }
 
-/* sum_j x_j w_j: lane k chains the products of j = k, k + 8, k + 16, ... and the tree joins the lanes. */
+/* sum_j x_j w_j: lane k chains the products of j = k, k + 8, k + 16, ... and the tree joins the lanes. On the way n doubles
+ * from x_soon on are asked for, a line at a time: asked for at once they would stall the sum. */
+static inline double bp_dot8_soon(const double *x, const double *w, ptrdiff_t n, const double *x_soon) {
+    vd acc[8 / VL];
+    ptrdiff_t j = 0;
+    for (int v = 0; v < 8 / VL; v++) acc[v] = (vd){0};
+    for (; j + 8 <= n; j += 8) {
+        __builtin_prefetch(x_soon + j, 0, 2);
+        for (int v = 0; v < 8 / VL; v++) acc[v] = v_fma(v_load(x + j + v * VL), v_load(w + j + v * VL), acc[v]);
+    }
+    if (j < n) {
+        __builtin_prefetch(x_soon + n - 1, 0, 2);
+        for (int v = 0; v < 8 / VL; v++)
+            acc[v] = v_fma(v_load_rest(x + j, n - j, v), v_load_rest(w + j, n - j, v), acc[v]);
+    }
+    return bp_tree8(acc);
+}
+
+/* The same, and nothing is asked for. */
 static inline double bp_dot8(const double *x, const double *w, ptrdiff_t n) {
     vd acc[8 / VL];
     ptrdiff_t j = 0;
