@@ -92,7 +92,8 @@ def _data(network, X, Y, sample_weight, class_weight, validation, shuffle):
 
 def _batch_and_rule(batch_size, n, optimizer, learning_rate):
     if isinstance(batch_size, str):
-        _check.choice(batch_size, "batch_size", ["full"])
+        if batch_size != "full":
+            raise ValueError(f"batch_size must be an integer or 'full', got {_check.shown(batch_size)}")
         batch_size = n
     batch_size = min(_check.integer(batch_size, "batch_size", minimum=1), n)
     optimizer = optimizers.resolve(optimizer, _optional(learning_rate, "learning_rate", above=0.0))
@@ -111,7 +112,7 @@ def _metrics(names, train, network):
 
 def _callbacks(callbacks):
     if not (callable(callbacks) or _is_iterable(callbacks)):
-        raise TypeError(f"callbacks must be a function or a list of them, got {type(callbacks).__name__}")
+        raise TypeError(f"callbacks must be a function or a list of them, got {_check.shown(callbacks)}")
     callbacks = [callbacks] if callable(callbacks) else list(callbacks)
     for callback in callbacks:
         if not callable(callback):

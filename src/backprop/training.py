@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -89,6 +89,16 @@ class TrainingState:
 
 
 @dataclass
+class Mark:
+    """Where training stood after an epoch: what an epoch that fails is taken back to."""
+
+    epochs_trained: int
+    arrays: list                           # copies of parameters, slots and numbers
+    generator: dict | None                 # the bit generator's state; None where nothing is drawn from it
+    visits: int
+
+
+@dataclass
 class Dropout:
     """What the core reads to drop units of hidden layers."""
 
@@ -127,10 +137,11 @@ class Task:
 def run(network, options):
     """Train `network` in place; returns its `History`."""
     history, earlier = History(options.columns()), network.history
+    before = _remembered(network)
     network._earlier_history = earlier if earlier is not None and earlier.stop_reason is None else None
     network.history = history
     first = network.epochs_trained
-    loop = _Run(network, options, history)
+    loop, untouched = _Run(network, options, history), None
     try:
         history.stop_reason = loop.epochs()
     except BaseException as error:
@@ -138,11 +149,29 @@ def run(network, options):
         network.epochs_trained = first + len(history)
         if isinstance(error, KeyboardInterrupt):
             history.stop_reason = "interrupted"
+        elif not len(history):
+            untouched = before
         raise
     finally:
-        loop.close()
+        loop.close(restore_best=untouched is None)
+        if untouched is not None:
+            _restore(network, untouched)
     logger.info("trained %d epochs, %r", len(history), history)
     return history
+
+
+def _remembered(network):
+    """What a call of `train` changes besides parameters and slots, for `_restore`."""
+    state = network._training_state
+    if state is not None:
+        state = replace(state, numbers=state.numbers.copy(), schedule_state=dict(state.schedule_state))
+    return state, network._stopping_state, network.history, network._generator.bit_generator.state
+
+
+def _restore(network, remembered):
+    """After a call that failed in its first epoch: the network as it was before, whose parameters are back already."""
+    network._training_state, network._stopping_state, network.history, generator = remembered
+    network._generator.bit_generator.state = generator
 
 
 class _Run:
@@ -174,6 +203,8 @@ class _Run:
         self.listeners = self._somebody_listens()
         self.started = time.perf_counter()
         self.rows_per_second = 1e9 / network.n_parameters        # a cautious guess until the first call is measured
+        self.singly = self.listeners                 # whether each epoch is a call of the core of its own
+        self.mark = self._mark()
         self.bar = _progress_bar(options.epochs) if options.progress else None
         self.solver = solvers.make(self)
 
@@ -217,11 +248,15 @@ class _Run:
         while done < self.options.epochs:
             if done and (reason := self._budget_spent()):
                 return reason
-            self._set_rate()
-            count = 1 if self.listeners else self._epochs_at_once(self.options.epochs - done)
-            started = time.perf_counter()
-            totals, visited = self._many(count) if count > 1 else self._one()
-            reason = self._record(totals, visited, time.perf_counter() - started)
+            self.mark = self._mark()
+            count = 1 if self.singly else self._epochs_at_once(self.options.epochs - done)
+            try:
+                reason, visited = self._train(count)
+            except Exception:
+                if not self._rewound() or count == 1:
+                    raise
+                self.singly = True           # again, one by one, up to the epoch that fails
+                continue
             if reason is None and visited < self.n:
                 reason = self._budget_spent()
             if reason is not None:
@@ -230,9 +265,43 @@ class _Run:
             self._checkpoint()
         return "epochs"
 
-    def close(self):
+    def _train(self, count):
+        """The next `count` epochs and their books; (stop reason or None, examples visited in an epoch)."""
+        self._set_rate()
+        started = time.perf_counter()
+        totals, visited = self._many(count) if count > 1 else self._one()
+        return self._record(totals, visited, time.perf_counter() - started), visited
+
+    # an epoch that fails
+
+    def _mark(self):
+        drawn = self.options.shuffle
+        return Mark(self.network.epochs_trained, self._copies(),
+                    self.network._generator.bit_generator.state if drawn else None, self.state.visits)
+
+    def _arrays(self):
+        return self.network._parameters, self.state.slots, self.state.numbers
+
+    def _copies(self):
+        return [array.copy() for array in self._arrays()]
+
+    def _rewound(self):
+        """Take everything back to the mark; False where the epoch is whole and only what followed it has failed."""
+        mark, network, state = self.mark, self.network, self.state
+        if network.epochs_trained != mark.epochs_trained:
+            return False
+        for array, kept in zip(self._arrays(), mark.arrays):
+            array[...] = kept
+        if mark.generator is not None:
+            network._generator.bit_generator.state = mark.generator
+        state.visits = mark.visits
+        if self.task.dropout is not None:
+            self.task.dropout.visit = mark.visits
+        return True
+
+    def close(self, restore_best=True):
         """What comes at the end however training ends."""
-        if self.best is not None:
+        if self.best is not None and restore_best:
             self.best.restore()
             self.history.best_epoch = self.best.epoch
         self.network._stopping_state = self.network._earlier_history = None
@@ -307,7 +376,7 @@ class _Run:
     def _many(self, count):
         """(Σ w C of each epoch, examples visited in an epoch) after `count` epochs in one call of the core."""
         totals = np.zeros(count)
-        self._call(self._orders(count).ravel(), self.n, totals)
+        self._call(self._orders(count).ravel(), self.n, totals, self.mark.arrays)
         self.updates += count * self.updates_per_epoch
         return totals, self.n
 
@@ -316,28 +385,29 @@ class _Run:
         order = self._orders(1).ravel()
         totals, start, batch_size = np.zeros(1), 0, self.options.batch_size
         own = self.network._own_loss is not None
-        call = self._call_own if own else self._call
+        call, before = self._call_own if own else self._call, self.mark.arrays
         while start < self.n:
             batches = 1 if own else int(min(max(1, self._slice_rows() // batch_size), self._updates_left()))
             stop = min(self.n, start + batches * batch_size)
-            call(order[start:stop], stop - start, totals)
+            call(order[start:stop], stop - start, totals, before or self._copies())
+            before = None
             self.updates += -(-(stop - start) // batch_size)
             start = stop
             if start < self.n and self._budget_spent():
                 break
         return totals, start
 
-    def _call(self, order, rows, totals):
-        """One call of the core; on divergence, and if Ctrl-C hides the status, the state before it comes back."""
+    def _call(self, order, rows, totals, before):
+        """One call of the core; on divergence, and if Ctrl-C hides the status, the arrays `before` it come back."""
         network, state, status = self.network, self.state, None
-        before = network._parameters.copy(), state.slots.copy(), state.numbers.copy()
         started = time.perf_counter()
         try:
             job = core.job(network._plan, self.task, order, rows, totals, self.task.n_threads)
             status, parts = _work(job, self.task.n_threads)
         finally:
             if status != 0:
-                network._parameters[...], state.slots[...], state.numbers[...] = before
+                for array, kept in zip(self._arrays(), before):
+                    array[...] = kept
         seconds = time.perf_counter() - started
         if status != 0:
             raise DivergenceError(
@@ -350,7 +420,7 @@ class _Run:
         if seconds > 0:
             self.rows_per_second = order.size / seconds
 
-    def _call_own(self, order, rows, totals):
+    def _call_own(self, order, rows, totals, before):
         """One batch with the user's loss: its derivatives stand in for the core's targets."""
         train, network = self.options.train, self.network
         X, Y = train.X[order], train.Y[order]
@@ -360,7 +430,7 @@ class _Run:
             P = np.empty(Y.shape)
             core.forward_dropped(network._plan, self.task, X, P)
             each, self.task.Y[order] = network._own_loss(Y, P)
-        self._call(order, rows, np.zeros(1))
+        self._call(order, rows, np.zeros(1), before)
         totals[0] += each.sum() if train.weight is None else (train.weight[order] * each).sum()
 
     # what follows an epoch
@@ -371,7 +441,12 @@ class _Run:
         `outcome` is the solver's own reason to stop, or None; returns the reason to stop, or None.
         """
         self.updates += 1
-        reason = self._record(np.array([total]), visited, seconds) or outcome
+        try:
+            reason = self._record(np.array([total]), visited, seconds) or outcome
+        except Exception:
+            self._rewound()
+            raise
+        self.mark = self._mark()
         if reason is None:
             self._checkpoint()
         if reason is None and self.updates == self.options.epochs:
