@@ -475,7 +475,8 @@ class _Run:
         l1, l2 = self.options.l1, self.options.l2
         if l1 == 0.0 and l2 == 0.0:
             return 0.0
-        return float(sum(l1 * np.abs(W).sum() + 0.5 * l2 * np.square(W).sum() for W in self.network._weights))
+        with np.errstate(over="ignore"):
+            return float(sum(l1 * np.abs(W).sum() + 0.5 * l2 * np.square(W).sum() for W in self.network._weights))
 
     def _tell(self, count):
         """Tell everybody who listens about the last epoch; returns a stop reason or None."""
