@@ -47,8 +47,8 @@ class ModelVersionError(ModelFormatError):
     """A model file was written by a newer format than this version reads."""
 
 
-class CheckpointMismatchError(ModelFormatError):
-    """A checkpoint belongs to another network or to other training options."""
+class CheckpointMismatchError(ValueError):
+    """Training was to go on from a checkpoint with other data or options, and to replace the checkpoint."""
 
 
 class DivergenceError(ValueError, ArithmeticError):

@@ -13,7 +13,7 @@ The tensors, all float64 and without padding:
 
 The file's metadata has one entry, ``backprop``: a JSON document with the format's name and version, the library's
 version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split,
-dropout), early stopping, the history, the properties of the kind (class labels, scaler, names of columns) and
+dropout, in a checkpoint its options), early stopping, the history, the properties of the kind (class labels, scaler, names of columns) and
 ``sha256``. The last is the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest, followed, for
 every tensor in the order of names, by a line feed, the canonical JSON of [name, "F64", shape], a line feed, and the
 little-endian values. Numbers in JSON are written so that they read back to
@@ -35,7 +35,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from backprop import _check, _memory, initializers, optimizers, schedules, stopping
+from backprop import _check, _memory, initializers, optimizers, options, schedules, stopping
 from backprop.errors import ModelFormatError, ModelVersionError
 from backprop.history import COLUMNS, History
 from backprop.network import Network
@@ -617,7 +617,10 @@ def _training(file, network):
     document = file.document["training"]
     if document is None:
         return None
-    document = _object(document, "training state", _TRAINING_KEYS)
+    optional = {"checkpoint"} & set(_object(document, "training state"))       # only in a checkpoint
+    document = _object(document, "training state", {*_TRAINING_KEYS, *optional})
+    if optional:
+        _object(document["checkpoint"], "checkpoint's record", options.RECORDED)
     rule = dict(_object(document["optimizer"], "optimizer"))
     optimizer = _optimizer(rule.pop("name", None), rule)
     _numbers(document["numbers"])

@@ -582,7 +582,7 @@ class Network:
         checkpoint_path : str or os.PathLike, optional
             Save the network to this file during the training, atomically, after every `checkpoint_every`-th epoch.
             A training that is killed goes on from there: load the file and train the epochs that are left with the
-            same data and options.
+            same data and options; others are refused where they would replace the file.
         checkpoint_every : int, default 1
             Epochs between checkpoints, counted over the network's life.
 
@@ -596,6 +596,9 @@ class Network:
         ------
         ValueError, TypeError
             For a bad argument, with nothing changed.
+        CheckpointMismatchError
+            When the network comes from a checkpoint, the file `checkpoint_path` is there, and data or options are not
+            those of the checkpoint's training; the message says which.
         ImportError
             Where ``optimizer="lbfgs"`` misses SciPy.
         DivergenceError

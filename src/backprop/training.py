@@ -66,12 +66,14 @@ class TrainingState:
     split_seed: int | None = None          # of the random part held out by validation=fraction
     visits: int = 0                        # to examples so far: what dropout counts with
     dropout_key: int | None = None         # of the generator of masks; drawn when dropout is first asked for
+    checkpoint: dict | None = None         # of a training that saves checkpoints, while it runs: `options.record`
 
     def to_dict(self):
         """All but the slots as plain dicts, lists, strings and numbers; floats keep every bit through JSON."""
+        checkpoint = {} if self.checkpoint is None else {"checkpoint": self.checkpoint}
         return {"optimizer": {"name": self.optimizer.name, **self.optimizer.hyper}, "numbers": self.numbers.tolist(),
                 "schedule": self.schedule, "schedule_state": dict(self.schedule_state), "split_seed": self.split_seed,
-                "visits": self.visits, "dropout_key": self.dropout_key}
+                "visits": self.visits, "dropout_key": self.dropout_key, **checkpoint}
 
     @classmethod
     def from_dict(cls, values, slots):
@@ -85,7 +87,8 @@ class TrainingState:
         aligned[...] = slots
         return cls(optimizer, numbers.copy(), aligned, values["schedule"], dict(values["schedule_state"]),
                    values["split_seed"], _check.integer(values["visits"], "visits", minimum=0, maximum=2**63),
-                   key if key is None else _check.integer(key, "dropout_key", minimum=0, maximum=2**64 - 1))
+                   key if key is None else _check.integer(key, "dropout_key", minimum=0, maximum=2**64 - 1),
+                   values.get("checkpoint"))
 
 
 @dataclass
@@ -304,7 +307,7 @@ class _Run:
         if self.best is not None and restore_best:
             self.best.restore()
             self.history.best_epoch = self.best.epoch
-        self.network._stopping_state = self.network._earlier_history = None
+        self.network._stopping_state = self.network._earlier_history = self.state.checkpoint = None
         if self.bar is not None:
             self.bar.close()
 
@@ -550,7 +553,7 @@ def _training_state(network, options):
     description = schedule.to_dict()
     if description is None or description != state.schedule:
         state.schedule, state.schedule_state = description, schedule.new_state()
-    state.split_seed = options.split_seed
+    state.split_seed, state.checkpoint = options.split_seed, options.record
     return state
 
 
