@@ -12,12 +12,11 @@ The tensors, all float64 and without padding:
 ==========================================  ==========================================================================
 
 The file's metadata has one entry, ``backprop``: a JSON document with the format's name and version, the library's
-version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split,
-dropout, in a checkpoint its options), early stopping, the history, the properties of the kind (class labels, scaler, names of columns) and
-``sha256``. The last is the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest, followed, for
-every tensor in the order of names, by a line feed, the canonical JSON of [name, "F64", shape], a line feed, and the
-little-endian values. Numbers in JSON are written so that they read back to
-the same bits.
+version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split, dropout,
+in a checkpoint its options), early stopping, the history, the properties of the kind (class labels, scaler, names of
+columns) and ``sha256``. The last is the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest,
+followed, for every tensor in the order of names, by a line feed, the canonical JSON of [name, "F64", shape], a line
+feed, and the little-endian values. Numbers in JSON are written so that they read back to the same bits.
 
 A reader refuses what it does not know: an unknown key, tensor or name is an error, and a change of the format that
 older readers would get wrong raises VERSION.

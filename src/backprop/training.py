@@ -92,16 +92,6 @@ class TrainingState:
 
 
 @dataclass
-class Mark:
-    """Where training stood after an epoch: what an epoch that fails is taken back to."""
-
-    epochs_trained: int
-    arrays: list                           # copies of parameters, slots and numbers
-    generator: dict | None                 # the bit generator's state; None where nothing is drawn from it
-    visits: int
-
-
-@dataclass
 class Dropout:
     """What the core reads to drop units of hidden layers."""
 
@@ -207,7 +197,9 @@ class _Run:
         self.started = time.perf_counter()
         self.rows_per_second = 1e9 / network.n_parameters        # a cautious guess until the first call is measured
         self.singly = self.listeners                 # whether each epoch is a call of the core of its own
-        self.mark = self._mark()
+        self.generator = network._generator.bit_generator.state if options.shuffle else None
+        self.mark, self.inner = [array.copy() for array in self._arrays()], None      # for failures, see `_rewound`
+        self.marked = network.epochs_trained, self.state.visits
         self.bar = _progress_bar(options.epochs) if options.progress else None
         self.solver = solvers.make(self)
 
@@ -251,7 +243,7 @@ class _Run:
         while done < self.options.epochs:
             if done and (reason := self._budget_spent()):
                 return reason
-            self.mark = self._mark()
+            self._set_mark()
             count = 1 if self.singly else self._epochs_at_once(self.options.epochs - done)
             try:
                 reason, visited = self._train(count)
@@ -277,29 +269,34 @@ class _Run:
 
     # an epoch that fails
 
-    def _mark(self):
-        drawn = self.options.shuffle
-        return Mark(self.network.epochs_trained, self._copies(),
-                    self.network._generator.bit_generator.state if drawn else None, self.state.visits)
-
     def _arrays(self):
         return self.network._parameters, self.state.slots, self.state.numbers
 
-    def _copies(self):
-        return [array.copy() for array in self._arrays()]
+    def _keep(self, copies):
+        for kept, array in zip(copies, self._arrays()):
+            kept[...] = array
+        return copies
+
+    def _set_mark(self):
+        """Note where training stands between two epochs."""
+        if self.marked != (self.network.epochs_trained, self.state.visits) or self.options.callbacks:
+            self._keep(self.mark)
+        self.marked = self.network.epochs_trained, self.state.visits
 
     def _rewound(self):
         """Take everything back to the mark; False where the epoch is whole and only what followed it has failed."""
-        mark, network, state = self.mark, self.network, self.state
-        if network.epochs_trained != mark.epochs_trained:
+        network, state = self.network, self.state
+        if network.epochs_trained != self.marked[0]:
             return False
-        for array, kept in zip(self._arrays(), mark.arrays):
+        for array, kept in zip(self._arrays(), self.mark):
             array[...] = kept
-        if mark.generator is not None:
-            network._generator.bit_generator.state = mark.generator
-        state.visits = mark.visits
+        state.visits = self.marked[1]
         if self.task.dropout is not None:
-            self.task.dropout.visit = mark.visits
+            self.task.dropout.visit = state.visits
+        if self.generator is not None:       # its state after each epoch is not kept, which would cost every epoch
+            network._generator.bit_generator.state = self.generator
+            for _ in range(len(self.history)):
+                self._orders(1)
         return True
 
     def close(self, restore_best=True):
@@ -379,7 +376,7 @@ class _Run:
     def _many(self, count):
         """(Σ w C of each epoch, examples visited in an epoch) after `count` epochs in one call of the core."""
         totals = np.zeros(count)
-        self._call(self._orders(count).ravel(), self.n, totals, self.mark.arrays)
+        self._call(self._orders(count).ravel(), self.n, totals, self.mark)
         self.updates += count * self.updates_per_epoch
         return totals, self.n
 
@@ -388,16 +385,17 @@ class _Run:
         order = self._orders(1).ravel()
         totals, start, batch_size = np.zeros(1), 0, self.options.batch_size
         own = self.network._own_loss is not None
-        call, before = self._call_own if own else self._call, self.mark.arrays
+        call, before = self._call_own if own else self._call, self.mark
         while start < self.n:
             batches = 1 if own else int(min(max(1, self._slice_rows() // batch_size), self._updates_left()))
             stop = min(self.n, start + batches * batch_size)
-            call(order[start:stop], stop - start, totals, before or self._copies())
-            before = None
+            call(order[start:stop], stop - start, totals, before)
             self.updates += -(-(stop - start) // batch_size)
             start = stop
-            if start < self.n and self._budget_spent():
-                break
+            if start < self.n:
+                if self._budget_spent():
+                    break
+                self.inner = before = self._keep(self.inner or [np.empty_like(kept) for kept in self.mark])
         return totals, start
 
     def _call(self, order, rows, totals, before):
@@ -449,7 +447,7 @@ class _Run:
         except Exception:
             self._rewound()
             raise
-        self.mark = self._mark()
+        self._set_mark()
         if reason is None:
             self._checkpoint()
         if reason is None and self.updates == self.options.epochs:
