@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -134,7 +134,7 @@ def run(network, options):
     network._earlier_history = earlier if earlier is not None and earlier.stop_reason is None else None
     network.history = history
     first = network.epochs_trained
-    loop, untouched = _Run(network, options, history), None
+    loop, untouched = _Run(network, options, history, generator=before[-1]), None
     try:
         history.stop_reason = loop.epochs()
     except BaseException as error:
@@ -156,21 +156,22 @@ def run(network, options):
 def _remembered(network):
     """What a call of `train` changes besides parameters and slots, for `_restore`."""
     state = network._training_state
-    if state is not None:
-        state = replace(state, numbers=state.numbers.copy(), schedule_state=dict(state.schedule_state))
-    return state, network._stopping_state, network.history, network._generator.bit_generator.state
+    fields = None if state is None else {**vars(state), "numbers": state.numbers.copy(),
+                                         "schedule_state": dict(state.schedule_state)}
+    return fields, network._stopping_state, network.history, network._generator.bit_generator.state
 
 
 def _restore(network, remembered):
     """After a call that failed in its first epoch: the network as it was before, whose parameters are back already."""
-    network._training_state, network._stopping_state, network.history, generator = remembered
+    fields, network._stopping_state, network.history, generator = remembered
+    network._training_state = None if fields is None else TrainingState(**fields)
     network._generator.bit_generator.state = generator
 
 
 class _Run:
     """One call of `train`: the task for the core, the clock, and what is told after each epoch."""
 
-    def __init__(self, network, options, history):
+    def __init__(self, network, options, history, generator):
         self.network, self.options, self.history = network, options, history
         self.state = _training_state(network, options)
         self.n = len(options.train)
@@ -197,7 +198,9 @@ class _Run:
         self.started = time.perf_counter()
         self.rows_per_second = 1e9 / network.n_parameters        # a cautious guess until the first call is measured
         self.singly = self.listeners                 # whether each epoch is a call of the core of its own
-        self.generator = network._generator.bit_generator.state if options.shuffle else None
+        self.generator = None                        # the state of the generator, as it is once dropout has its key
+        if options.shuffle:
+            self.generator = generator if options.dropout is None else network._generator.bit_generator.state
         self.mark, self.inner = [array.copy() for array in self._arrays()], None      # for failures, see `_rewound`
         self.marked = network.epochs_trained, self.state.visits
         self.bar = _progress_bar(options.epochs) if options.progress else None
