@@ -5,7 +5,8 @@
                                                  is a change that the changelog names
 
 Data and initial weights come from a formula and the rows are visited in their order, so that no release of NumPy can
-change them: other bits mean other kernels. Names that begin with "shuffled" do use NumPy's generator and are not
+change them: other bits mean other kernels. (The key of dropout is one raw output of PCG64, whose stream NumPy
+guarantees.) Names that begin with "shuffled" do use NumPy's generator and are not
 golden.
 """
 
@@ -105,6 +106,7 @@ def configurations():
                 add(f"{name} l1 l2 clip_norm", 6, 11, 4, optimizer=name, batch_size=batch_size, l1=2.0**-8, l2=2.0**-6,
                     clip_norm=0.5, learning_rate=2.0**-7)
         shapes(add, batch_size)
+        around(add, batch_size)
     return found
 
 
@@ -130,6 +132,26 @@ def shapes(add, batch_size):
     if batch_size != "full":
         add("shuffled", 6, 11, 4, shuffle=True, batch_size=batch_size)
         add("shuffled sparse", 40, 10, 4, sparse=True, shuffle=True, batch_size=batch_size)
+
+
+def around(add, batch_size):
+    """Dropout, max-norm and Levenberg-Marquardt. L-BFGS is left out, whose bits are SciPy's."""
+    for sizes, rate in (((6, 11, 4), 0.5), ((40, 24, 10, 3), 0.25), ((5, 1, 3), 0.5), ((6, 3), 0.0)):
+        if rate > 0.0:
+            add("dropout", *sizes, dropout=rate, batch_size=batch_size)
+            add("dropout adam", *sizes, dropout=rate, optimizer="adam", batch_size=batch_size)
+        add("max_norm", *sizes, max_norm=0.5, batch_size=batch_size)
+        add("dropout max_norm" if rate else "max_norm weighted", *sizes, dropout=rate, max_norm=0.5, weighted=True,
+            batch_size=batch_size)
+    if batch_size == "full":
+        for sizes in ((6, 11, 4), (3, 1), (2, 8, 1), (20, 30, 5, 2)):
+            for loss in ("squared_error", "half_squared_error"):
+                add(f"levenberg_marquardt {loss}", *sizes, loss=loss, optimizer="levenberg_marquardt", l2=2.0**-10,
+                    learning_rate=None, batch_size="full")
+        add("levenberg_marquardt sigmoid, softmax, weighted", 6, 11, 4, hidden="sigmoid", output="softmax",
+            optimizer="levenberg_marquardt", weighted=True, learning_rate=None, batch_size="full")
+        add("levenberg_marquardt without bias", 6, 11, 4, bias=False, optimizer="levenberg_marquardt",
+            learning_rate=None, batch_size="full")
 
 
 def digest(*arrays):

@@ -61,7 +61,7 @@ def test_the_cases_cover_every_row_of_the_tables():
     assert set(activations.NAMES) - {"step"} == {c.output for c in trained}
     assert set(activations.HIDDEN) - {"step"} == {c.hidden for c in trained}
     assert set(losses.NAMES) == {c.loss for c in trained}
-    assert set(optimizers.RULES) == {c.options.get("optimizer", "sgd") for c in trained}
+    assert {*optimizers.RULES, "levenberg_marquardt"} == {c.options.get("optimizer", "sgd") for c in trained}
 
 
 @pytest.mark.parametrize("variant", FMA)
@@ -81,7 +81,8 @@ def test_variants_with_fma_agree(numbers):
 def test_baseline_agrees_within_rounding(numbers, variant):
     with np.load(numbers["baseline"][1]) as slow, np.load(numbers[variant][1]) as fast:
         for name in fast.files:
-            np.testing.assert_allclose(slow[name], fast[name], rtol=1e-12, atol=1e-12, err_msg=name)
+            tol = 1e-9 if name.startswith("levenberg_marquardt") else 1e-12      # the former solve linear systems
+            np.testing.assert_allclose(slow[name], fast[name], rtol=tol, atol=tol, err_msg=name)
 
 
 @pytest.mark.parametrize("environment", [

@@ -24,6 +24,11 @@ def shown(value):
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def _got(value):
+    """`value` with its kind, as a message about a wrong kind quotes it."""
+    return "None" if value is None else f"{_kind(value)} {shown(value)}"
+
+
 def array(value, name, ndim, *, copy=False):
     """`value` as a finite, aligned, C-contiguous, native float64 array of `ndim` dimensions (1 or 2).
 
@@ -31,6 +36,8 @@ def array(value, name, ndim, *, copy=False):
     """
     result = _float64(value, name)
     if result.ndim != ndim:
+        if result.size == 0:
+            raise ValueError(f"{name} is empty: shape {result.shape}")
         hint = ""
         if ndim == 2 and result.ndim == 1:
             hint = f"; use {name}.reshape(-1, 1) for one feature or {name}.reshape(1, -1) for one example"
@@ -146,14 +153,25 @@ def vector(value, name="x", *, length=None, of=None):
     return out
 
 
+def row_counts(X, Y, name="Y"):
+    """Refuse targets of another number of rows than X before the work of converting either, where both tell it."""
+    if all(isinstance(value, (list, tuple, np.ndarray)) and getattr(value, "ndim", 1) > 0 and len(value) > 0
+           for value in (X, Y)) and np.ndim(X[0]) == 1:
+        _same_rows(len(Y), len(X), name)
+
+
+def _same_rows(found, rows, name):
+    if found != rows:
+        raise ValueError(f"{name} has {found} rows, but X has {rows}")
+
+
 def targets(value, name, *, rows, columns):
     """Targets of a network: (rows, columns); a 1-D array of `rows` values serves a network with one output."""
     raw = _float64(value, name)
     if raw.ndim == 1 and columns == 1:
         raw = raw.reshape(-1, 1)
     out = array(raw, name, 2)
-    if out.shape[0] != rows:
-        raise ValueError(f"{name} has {out.shape[0]} rows, but X has {rows}")
+    _same_rows(out.shape[0], rows, name)
     if out.shape[1] != columns:
         raise ValueError(f"{name} has {out.shape[1]} columns, expected {columns} (the network's outputs)")
     return out
@@ -164,7 +182,7 @@ def weights(value, name, *, rows):
     out = vector(value, name, length=rows, of="one per row")
     if (out < 0).any():
         row = int(np.argmax(out < 0))
-        raise ValueError(f"{name} must not be negative, got {out[row]!r} at row {row}")
+        raise ValueError(f"{name} must not be negative, got {out[row]} at row {row}")
     if not out.any():
         raise ValueError(f"{name} are all zero: nothing to train on")
     return out
@@ -173,7 +191,7 @@ def weights(value, name, *, rows):
 def integer(value, name, *, minimum=None, maximum=None):
     """A whole number as int; bools and floats are refused."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {_kind(value)} {shown(value)}")
+        raise TypeError(f"{name} must be an integer, got {_got(value)}")
     value = int(value)
     if minimum is not None and value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
@@ -185,7 +203,7 @@ def integer(value, name, *, minimum=None, maximum=None):
 def real(value, name, *, above=None, minimum=None, below=None, maximum=None):
     """A finite real number as float; `above` and `below` are strict bounds, `minimum` and `maximum` are not."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {_kind(value)} {shown(value)}")
+        raise TypeError(f"{name} must be a real number, got {_got(value)}")
     value = float(value)
     if not np.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
@@ -201,7 +219,7 @@ def real(value, name, *, above=None, minimum=None, below=None, maximum=None):
 def boolean(value, name):
     """True or False (NumPy's bool included); anything else is a TypeError."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {_kind(value)} {shown(value)}")
+        raise TypeError(f"{name} must be True or False, got {_got(value)}")
     return bool(value)
 
 
@@ -210,7 +228,7 @@ def path(value, name="path"):
     try:
         return os.fspath(value)
     except TypeError:
-        raise TypeError(f"{name} must be str, bytes or os.PathLike, got {_kind(value)} {shown(value)}") from None
+        raise TypeError(f"{name} must be str, bytes or os.PathLike, got {_got(value)}") from None
 
 
 def choice(value, name, names):

@@ -1,9 +1,12 @@
 """The library's own exceptions and warnings.
 
 Each is a subclass of the built-in that a caller would catch anyway: bad values are `ValueError`, bad kinds `TypeError`,
-wrong state `RuntimeError`. `NotFittedError` and `ConvergenceWarning` are scikit-learn's own classes where scikit-learn
-is already imported or gets imported later by an estimator (`sklearn_or_own`).
+wrong state `RuntimeError`. `NotFittedError` and `ConvergenceWarning` are scikit-learn's classes of these names, too,
+where scikit-learn is imported (`sklearn_or_own`).
 """
+
+import functools
+import sys
 
 
 class DataFormatError(ValueError):
@@ -44,8 +47,8 @@ class ModelVersionError(ModelFormatError):
     """A model file was written by a newer format than this version reads."""
 
 
-class CheckpointMismatchError(ModelFormatError):
-    """A checkpoint belongs to another network or to other training options."""
+class CheckpointMismatchError(ValueError):
+    """Training was to go on from a checkpoint with other data or options, and to replace the checkpoint."""
 
 
 class DivergenceError(ValueError, ArithmeticError):
@@ -57,20 +60,29 @@ class ConcurrentUseError(RuntimeError):
 
 
 class NotFittedError(ValueError, AttributeError):
-    """An estimator was used before `fit` (the stand-in for scikit-learn's class of this name)."""
+    """An estimator was used before `fit` (scikit-learn's class of this name, too, where that is imported)."""
 
 
 class ConvergenceWarning(UserWarning):
-    """Training ended before it converged (the stand-in for scikit-learn's class of this name)."""
+    """Training ended before it converged (scikit-learn's class of this name, too, where that is imported)."""
 
 
 def sklearn_or_own(name):
-    """scikit-learn's own `NotFittedError` or `ConvergenceWarning` where it is installed, else the one above.
+    """`NotFittedError` or `ConvergenceWarning` as it is raised: a class that is scikit-learn's of that name, too, where
+    scikit-learn is imported.
 
-    Called when one is about to be raised, so that importing backprop never imports scikit-learn.
+    Nobody can name scikit-learn's class without having imported it, so that nothing is imported here.
     """
-    try:
-        from sklearn import exceptions
-    except ImportError:
-        return globals()[name]
-    return getattr(exceptions, name)
+    exceptions = sys.modules.get("sklearn.exceptions")
+    theirs = getattr(exceptions, name, None)
+    return globals()[name] if theirs is None else _joined(globals()[name], theirs)
+
+
+@functools.cache
+def _joined(own, theirs):
+    return type(own.__name__, (own, theirs), {"__doc__": own.__doc__, "__module__": own.__module__,
+                                              "__reduce__": lambda self: (_again, (own.__name__, self.args))})
+
+
+def _again(name, args):
+    return sklearn_or_own(name)(*args)

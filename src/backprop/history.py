@@ -68,6 +68,9 @@ class History:
         """
         return list(self._names)
 
+    def __iter__(self):
+        return iter(self._names)
+
     def __getitem__(self, name):
         if name not in self._names:
             raise KeyError(name)

@@ -26,11 +26,16 @@ class OwnLoss:
 
     def __call__(self, Y, P):
         """Checked (losses (B,), derivatives (B, n_L)); DivergenceError where they are not finite."""
+        Y = Y.view()
+        Y.flags.writeable = False                  # it may be the caller's own array
         result = self.function(Y, P)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise TypeError(f"loss {self.name!r} must return two arrays, the losses and their derivatives, "
                             f"got {type(result).__name__}")
-        each, derivative = (np.asarray(part, dtype=np.float64) for part in result)
+        try:
+            each, derivative = (np.asarray(part, dtype=np.float64) for part in result)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"loss {self.name!r} must return two arrays of numbers: {error}") from None
         for part, what, shape in ((each, "losses", Y.shape[:1]), (derivative, "derivatives", Y.shape)):
             if part.shape != shape:
                 raise ValueError(f"loss {self.name!r} must return {what} of shape {shape}, got {part.shape}")

@@ -57,7 +57,8 @@ class Measured:
             else:
                 each[part] = own
         weight = examples.weight
-        return each.mean() if weight is None else (weight * each).sum() / weight.sum()
+        with np.errstate(over="ignore", invalid="ignore"):
+            return each.mean() if weight is None else (weight * each).sum() / weight.sum()
 
     def _metrics(self, examples):
         P = np.empty(examples.Y.shape)
@@ -75,9 +76,10 @@ class Measured:
         for part in self._slices(n):
             Y, _ = network._own(train.X[part], train.Y[part])
             core.gradients(network._plan, train.X[part], Y, scale[part], gradient, None, each[part], self.memory, BLOCK)
-        for W, dW in zip(network._weights, network._split(gradient)[0]):
-            dW += options.l2 * W + options.l1 * np.sign(W)
-        return np.sqrt(np.square(gradient).sum())
+        with np.errstate(over="ignore", invalid="ignore"):       # the value is None then
+            for W, dW in zip(network._weights, network._split(gradient)[0]):
+                dW += options.l2 * W + options.l1 * np.sign(W)
+            return np.sqrt(np.square(gradient).sum())
 
 
 def _finite(value):

@@ -180,6 +180,8 @@ class Metrics:
 
     def measure(self, Y, P, weight):
         """{name: value} for targets Y and outputs P, (n, n_L), and weights (n,) or None."""
+        Y = Y.view()
+        Y.flags.writeable = False                  # it may be the caller's own array
         classes = _Classes(Y, P, self.threshold)
         out = {}
         for name, row in zip(self.names, self.rows):
@@ -188,7 +190,8 @@ class Metrics:
             elif row in _CLASSES:
                 value = _CLASSES[row][0](classes, weight)
             else:
-                value = _VALUES[row][0](Y, P, weight)
+                with np.errstate(over="ignore", invalid="ignore"):       # the value is None then
+                    value = _VALUES[row][0](Y, P, weight)
             out[name] = _number(value, name)
         return out
 

@@ -12,28 +12,29 @@ The tensors, all float64 and without padding:
 ==========================================  ==========================================================================
 
 The file's metadata has one entry, ``backprop``: a JSON document with the format's name and version, the library's
-version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split,
-dropout), early stopping, the history, the properties of the kind (class labels, scaler, names of columns) and
-``sha256``. The last is the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest, followed, for
-every tensor in the order of names, by a line feed, the canonical JSON of [name, "F64", shape], a line feed, and the
-little-endian values. Numbers in JSON are written so that they read back to
-the same bits.
+version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split, dropout,
+in a checkpoint its options), early stopping, the history, the properties of the kind (class labels, scaler, names of
+columns) and ``sha256``. The last is the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest,
+followed, for every tensor in the order of names, by a line feed, the canonical JSON of [name, "F64", shape], a line
+feed, and the little-endian values. Numbers in JSON are written so that they read back to the same bits.
 
 A reader refuses what it does not know: an unknown key, tensor or name is an error, and a change of the format that
 older readers would get wrong raises VERSION.
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import math
 import os
 import stat
+import time
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from backprop import _check, _memory, initializers, optimizers, schedules, stopping
+from backprop import _check, _memory, initializers, optimizers, options, schedules, stopping
 from backprop.errors import ModelFormatError, ModelVersionError
 from backprop.history import COLUMNS, History
 from backprop.network import Network
@@ -43,6 +44,9 @@ FORMAT = "backprop"
 VERSION = 1
 MAX_HEADER = 100_000_000            # bytes: the limit of every safetensors reader
 GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+
+ABANDONED_SECONDS = 10              # a writer locks its file within this time of making it
+_PREFIX, _SUFFIX = b".backprop-", b".tmp"
 
 # One above the largest value of each number; beyond `pos` and `buffer_pos` NumPy would read foreign memory.
 _GENERATOR_LIMITS = {
@@ -140,17 +144,19 @@ def write_atomically(path, data):
     path = os.path.realpath(_check.path(path))
     mode = _mode_of(path)
     folder = os.path.dirname(path)
-    temporary = os.path.join(os.fsencode(folder), b".backprop-" + os.urandom(8).hex().encode() + b".tmp")
+    _remove_abandoned(os.fsencode(folder))
+    temporary = os.path.join(os.fsencode(folder), _PREFIX + os.urandom(8).hex().encode() + _SUFFIX)
     try:
         # 0o666 less the umask, which the system subtracts; O_EXCL follows no link that somebody put there
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with open(descriptor, "wb") as stream:
+            _lock(descriptor)                            # until the file has its name: somebody is alive and writes it
             if mode is not None:
                 os.fchmod(descriptor, mode)
             stream.write(data)
             stream.flush()
             os.fsync(descriptor)
-        os.replace(temporary, path)
+            os.replace(temporary, path)
     except BaseException:
         try:
             os.unlink(temporary)
@@ -158,6 +164,37 @@ def write_atomically(path, data):
             pass
         raise
     _sync_folder(folder)
+
+
+def _lock(descriptor):
+    """Whether the file, which nobody else has locked, is locked now; a lock ends with the process that holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:                                      # taken, or a file system without locks
+        return False
+    return True
+
+
+def _remove_abandoned(folder):
+    """Delete temporary files whose writers were killed: old enough to have been locked, and not locked."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry for entry in entries if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX)
+                     and entry.is_file(follow_symlinks=False)]
+        for entry in found:
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime > ABANDONED_SECONDS:
+                _remove_unlocked(entry.path)
+    except OSError:                                      # not ours to read or to delete: saving does not need it
+        pass
+
+
+def _remove_unlocked(path):
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if _lock(descriptor):
+            os.unlink(path)
+    finally:
+        os.close(descriptor)
 
 
 def _mode_of(path):
@@ -579,7 +616,10 @@ def _training(file, network):
     document = file.document["training"]
     if document is None:
         return None
-    document = _object(document, "training state", _TRAINING_KEYS)
+    optional = {"checkpoint"} & set(_object(document, "training state"))       # only in a checkpoint
+    document = _object(document, "training state", {*_TRAINING_KEYS, *optional})
+    if optional:
+        _object(document["checkpoint"], "checkpoint's record", options.RECORDED)
     rule = dict(_object(document["optimizer"], "optimizer"))
     optimizer = _optimizer(rule.pop("name", None), rule)
     _numbers(document["numbers"])

@@ -251,6 +251,9 @@ class Network:
         self._parameters[...] = parameters
         self._bind()
 
+    def __copy__(self):
+        return self.copy()                                       # a network shares no state with another
+
     def _exclusive(self, action, within=False):
         return _Exclusive(self, action, within)
 
@@ -316,6 +319,7 @@ class Network:
 
     def _examples(self, X, Y, sample_weight):
         """Checked (X, Y, weights); the weights are None or (n,)."""
+        _check.row_counts(X, Y)
         X = self._inputs(X)
         Y = _check.targets(Y, "Y", rows=X.shape[0], columns=self._sizes[-1])
         losses.check_targets(Y, self._loss_number)
@@ -578,7 +582,7 @@ class Network:
         checkpoint_path : str or os.PathLike, optional
             Save the network to this file during the training, atomically, after every `checkpoint_every`-th epoch.
             A training that is killed goes on from there: load the file and train the epochs that are left with the
-            same data and options.
+            same data and options; others are refused where they would replace the file.
         checkpoint_every : int, default 1
             Epochs between checkpoints, counted over the network's life.
 
@@ -592,6 +596,9 @@ class Network:
         ------
         ValueError, TypeError
             For a bad argument, with nothing changed.
+        CheckpointMismatchError
+            When the network comes from a checkpoint, the file `checkpoint_path` is there, and data or options are not
+            those of the checkpoint's training; the message says which.
         ImportError
             Where ``optimizer="lbfgs"`` misses SciPy.
         DivergenceError
@@ -660,7 +667,9 @@ class _Exclusive:
     def __enter__(self):
         if not self._passes:
             if not self._network._lock.acquire(blocking=False):
-                raise ConcurrentUseError(f"{self._action}: another thread is training or saving this network")
+                mine = self._network._owner == threading.get_ident()          # within a callback, that is
+                raise ConcurrentUseError(f"{self._action}: this network is in training" if mine else
+                                         f"{self._action}: another thread is training or saving this network")
             self._network._owner = threading.get_ident()
 
     def __exit__(self, *_):

@@ -1,12 +1,14 @@
 """The options of one call of `Network.train`: checked, with the examples split and weighted."""
 
 import os
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from backprop import _check, examples, metrics, optimizers, schedules, solvers, stopping
 from backprop._dispatch import core
+from backprop.errors import CheckpointMismatchError
 
 MAX_THREADS = 256
 
@@ -40,6 +42,7 @@ class Options:
     n_threads: int
     checkpoint_path: str | bytes | None
     checkpoint_every: int
+    record: dict | None = None             # where there are checkpoints: what a training that goes on must share
 
     def columns(self):
         """Names of the history's columns beyond the usual."""
@@ -76,6 +79,9 @@ def check(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffl
         solvers.check(network, options)
     if not network_is_finite(network):
         raise ValueError("the network's parameters are not finite; set them or call reset()")
+    if options.checkpoint_path is not None:
+        options.record = record(options)
+        _check_checkpoint(network, options)
     return options
 
 
@@ -92,7 +98,8 @@ def _data(network, X, Y, sample_weight, class_weight, validation, shuffle):
 
 def _batch_and_rule(batch_size, n, optimizer, learning_rate):
     if isinstance(batch_size, str):
-        _check.choice(batch_size, "batch_size", ["full"])
+        if batch_size != "full":
+            raise ValueError(f"batch_size must be an integer or 'full', got {_check.shown(batch_size)}")
         batch_size = n
     batch_size = min(_check.integer(batch_size, "batch_size", minimum=1), n)
     optimizer = optimizers.resolve(optimizer, _optional(learning_rate, "learning_rate", above=0.0))
@@ -111,7 +118,7 @@ def _metrics(names, train, network):
 
 def _callbacks(callbacks):
     if not (callable(callbacks) or _is_iterable(callbacks)):
-        raise TypeError(f"callbacks must be a function or a list of them, got {type(callbacks).__name__}")
+        raise TypeError(f"callbacks must be a function or a list of them, got {_check.shown(callbacks)}")
     callbacks = [callbacks] if callable(callbacks) else list(callbacks)
     for callback in callbacks:
         if not callable(callback):
@@ -129,6 +136,41 @@ def _checkpoint_path(path, network):
         raise ValueError("checkpoint_path: the network's loss is a function, which a model file cannot hold")
     model_file.check_target(path)
     return os.fspath(path)
+
+
+RECORDED = ("optimizer", "batch_size", "shuffle", "schedule", "early_stopping", "l1", "l2", "dropout", "clip_norm",
+            "max_norm", "X", "Y", "weights", "validation")
+
+
+def record(options):
+    """{name of `RECORDED`: value} of what decides the bits of a training, in kinds that JSON has; data as checksums."""
+    o, train, held = options, options.train, options.validation
+    dropout, stop = o.dropout, o.early_stopping
+    return dict(zip(RECORDED, (
+        {"name": o.optimizer.name, **o.optimizer.hyper}, o.batch_size, o.shuffle, o.schedule.to_dict(),
+        None if stop is None else stopping.plain(stop), o.l1, o.l2, None if dropout is None else dropout[1:-1].tolist(),
+        o.clip_norm, o.max_norm, _checksum(train.X), _checksum(train.Y), _checksum(train.weight),
+        None if held is None else [_checksum(part) for part in (held.X, held.Y, held.weight)]), strict=True))
+
+
+def _checksum(array):
+    return None if array is None else [*array.shape, zlib.crc32(np.ascontiguousarray(array).data.cast("B"))]
+
+
+def _check_checkpoint(network, options):
+    """Refuse to go on from a checkpoint with other data or options, where that would replace the checkpoint's file."""
+    state = network._training_state
+    if state is None or state.checkpoint is None or not os.path.exists(options.checkpoint_path):
+        return
+    before, now = state.checkpoint, options.record
+    different = [name if name in ("X", "Y", "weights", "validation") else
+                 f"{name} (was {_check.shown(before[name])}, is {_check.shown(now[name])})"
+                 for name in RECORDED if before[name] != now[name]]
+    if different:
+        raise CheckpointMismatchError(
+            f"checkpoint_path: {os.fsdecode(options.checkpoint_path)} is there, and the network comes from the "
+            f"checkpoint of a training that differs from this one in {', '.join(different)}; give the same data and "
+            "options to go on with it, or another checkpoint_path to train differently from here")
 
 
 def _is_iterable(value):

@@ -114,8 +114,7 @@ class _Run:
 
     def offer(self):
         """Put the present weights into the pocket where they make fewer errors."""
-        while core.perceptron_offer(self, SLICE) == _MORE:
-            pass
+        _to_the_end(core.perceptron_offer, self)
 
     def open_pocket(self):
         """Count the pocket's errors on these examples, then those of the weights that training starts from."""
@@ -129,14 +128,9 @@ class _Run:
         """Run up to `count` epochs; the status of the last slice. `error` and `mistakes` hold what they did."""
         self.error, self.mistakes = np.zeros(count), np.zeros(count, np.intp)
         self.at[:] = 0, 0, 0, -1
-        order = self._orders(count, generator) if rule == "stochastic" else None
-        while True:
-            if rule == "stochastic":
-                status = core.perceptron_stochastic(self, order, SLICE)
-            else:
-                status = core.perceptron_batch(self, self.rows, count, SLICE)
-            if status != _MORE:
-                return status
+        if rule == "stochastic":
+            return _to_the_end(core.perceptron_stochastic, self, self._orders(count, generator))
+        return _to_the_end(core.perceptron_batch, self, self.rows, count)
 
     def _orders(self, count, generator):
         if generator is None:
@@ -616,6 +610,13 @@ class Perceptron:
     def _known(self, y, rows):
         """Index of each label among the classes, or ValueError."""
         return _known(_check.labels(y, rows=rows), self.classes_)
+
+
+def _to_the_end(kernel, *arguments):
+    """Call a kernel, slice after slice, until there is no more to do; its last status."""
+    while (status := kernel(*arguments, SLICE)) == _MORE:
+        pass
+    return status
 
 
 def _epochs(run, options, generator, history, max_iter):

@@ -348,8 +348,12 @@ class LBFGS(_Solver):
         if not np.array_equal(w, self.evaluated[0]):
             self._value_and_gradient(w)
         self._set(w)
-        before, self.accepted, self.total = self.total, w.copy(), self.evaluated[1]
-        reason = self.loop.iteration(before, len(self.train), time.perf_counter() - self.started, None)
+        before, self.total, epochs = self.total, self.evaluated[1], self.network.epochs_trained
+        try:
+            reason = self.loop.iteration(before, len(self.train), time.perf_counter() - self.started, None)
+        finally:
+            if self.network.epochs_trained > epochs:     # else a metric has failed, and the step does not count
+                self.accepted = w.copy()
         if reason is not None:
             raise _Told(reason)
         self.started = time.perf_counter()

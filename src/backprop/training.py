@@ -68,12 +68,14 @@ class TrainingState:
     split_seed: int | None = None          # of the random part held out by validation=fraction
     visits: int = 0                        # to examples so far: what dropout counts with
     dropout_key: int | None = None         # of the generator of masks; drawn when dropout is first asked for
+    checkpoint: dict | None = None         # of a training that saves checkpoints, while it runs: `options.record`
 
     def to_dict(self):
         """All but the slots as plain dicts, lists, strings and numbers; floats keep every bit through JSON."""
+        checkpoint = {} if self.checkpoint is None else {"checkpoint": self.checkpoint}
         return {"optimizer": {"name": self.optimizer.name, **self.optimizer.hyper}, "numbers": self.numbers.tolist(),
                 "schedule": self.schedule, "schedule_state": dict(self.schedule_state), "split_seed": self.split_seed,
-                "visits": self.visits, "dropout_key": self.dropout_key}
+                "visits": self.visits, "dropout_key": self.dropout_key, **checkpoint}
 
     @classmethod
     def from_dict(cls, values, slots):
@@ -87,7 +89,8 @@ class TrainingState:
         aligned[...] = slots
         return cls(optimizer, numbers.copy(), aligned, values["schedule"], dict(values["schedule_state"]),
                    values["split_seed"], _check.integer(values["visits"], "visits", minimum=0, maximum=2**63),
-                   key if key is None else _check.integer(key, "dropout_key", minimum=0, maximum=2**64 - 1))
+                   key if key is None else _check.integer(key, "dropout_key", minimum=0, maximum=2**64 - 1),
+                   values.get("checkpoint"))
 
 
 @dataclass
@@ -129,10 +132,11 @@ class Task:
 def run(network, options):
     """Train `network` in place; returns its `History`."""
     history, earlier = History(options.columns()), network.history
+    before = _remembered(network)
     network._earlier_history = earlier if earlier is not None and earlier.stop_reason is None else None
     network.history = history
     first = network.epochs_trained
-    loop = _Run(network, options, history)
+    loop, untouched = _Run(network, options, history, generator=before[-1]), None
     try:
         history.stop_reason = loop.epochs()
     except BaseException as error:
@@ -140,17 +144,36 @@ def run(network, options):
         network.epochs_trained = first + len(history)
         if isinstance(error, KeyboardInterrupt):
             history.stop_reason = "interrupted"
+        elif not len(history):
+            untouched = before
         raise
     finally:
-        loop.close()
+        loop.close(restore_best=untouched is None)
+        if untouched is not None:
+            _restore(network, untouched)
     logger.info("trained %d epochs, %r", len(history), history)
     return history
+
+
+def _remembered(network):
+    """What a call of `train` changes besides parameters and slots, for `_restore`."""
+    state = network._training_state
+    fields = None if state is None else {**vars(state), "numbers": state.numbers.copy(),
+                                         "schedule_state": dict(state.schedule_state)}
+    return fields, network._stopping_state, network.history, network._generator.bit_generator.state
+
+
+def _restore(network, remembered):
+    """After a call that failed in its first epoch: the network as it was before, whose parameters are back already."""
+    fields, network._stopping_state, network.history, generator = remembered
+    network._training_state = None if fields is None else TrainingState(**fields)
+    network._generator.bit_generator.state = generator
 
 
 class _Run:
     """One call of `train`: the task for the core, the clock, and what is told after each epoch."""
 
-    def __init__(self, network, options, history):
+    def __init__(self, network, options, history, generator):
         self.network, self.options, self.history = network, options, history
         self.state = _training_state(network, options)
         self.n = len(options.train)
@@ -176,6 +199,12 @@ class _Run:
         self.listeners = self._somebody_listens()
         self.started = time.perf_counter()
         self.rows_per_second = 1e9 / network.n_parameters        # a cautious guess until the first call is measured
+        self.singly = self.listeners                 # whether each epoch is a call of the core of its own
+        self.generator = None                        # the state of the generator, as it is once dropout has its key
+        if options.shuffle:
+            self.generator = generator if options.dropout is None else network._generator.bit_generator.state
+        self.mark, self.inner = [array.copy() for array in self._arrays()], None      # for failures, see `_rewound`
+        self.marked = network.epochs_trained, self.state.visits
         self.bar = _progress_bar(options.epochs) if options.progress else None
         self.solver = solvers.make(self)
 
@@ -219,11 +248,15 @@ class _Run:
         while done < self.options.epochs:
             if done and (reason := self._budget_spent()):
                 return reason
-            self._set_rate()
-            count = 1 if self.listeners else self._epochs_at_once(self.options.epochs - done)
-            started = time.perf_counter()
-            totals, visited = self._many(count) if count > 1 else self._one()
-            reason = self._record(totals, visited, time.perf_counter() - started)
+            self._set_mark()
+            count = 1 if self.singly else self._epochs_at_once(self.options.epochs - done)
+            try:
+                reason, visited = self._train(count)
+            except Exception:
+                if not self._rewound() or count == 1:
+                    raise
+                self.singly = True           # again, one by one, up to the epoch that fails
+                continue
             if reason is None and visited < self.n:
                 reason = self._budget_spent()
             if reason is not None:
@@ -232,12 +265,51 @@ class _Run:
             self._checkpoint()
         return "epochs"
 
-    def close(self):
+    def _train(self, count):
+        """The next `count` epochs and their books; (stop reason or None, examples visited in an epoch)."""
+        self._set_rate()
+        started = time.perf_counter()
+        totals, visited = self._many(count) if count > 1 else self._one()
+        return self._record(totals, visited, time.perf_counter() - started), visited
+
+    # an epoch that fails
+
+    def _arrays(self):
+        return self.network._parameters, self.state.slots, self.state.numbers
+
+    def _keep(self, copies):
+        for kept, array in zip(copies, self._arrays()):
+            kept[...] = array
+        return copies
+
+    def _set_mark(self):
+        """Note where training stands between two epochs."""
+        if self.marked != (self.network.epochs_trained, self.state.visits) or self.options.callbacks:
+            self._keep(self.mark)
+        self.marked = self.network.epochs_trained, self.state.visits
+
+    def _rewound(self):
+        """Take everything back to the mark; False where the epoch is whole and only what followed it has failed."""
+        network, state = self.network, self.state
+        if network.epochs_trained != self.marked[0]:
+            return False
+        for array, kept in zip(self._arrays(), self.mark):
+            array[...] = kept
+        state.visits = self.marked[1]
+        if self.task.dropout is not None:
+            self.task.dropout.visit = state.visits
+        if self.generator is not None:       # its state after each epoch is not kept, which would cost every epoch
+            network._generator.bit_generator.state = self.generator
+            for _ in range(len(self.history)):
+                self._orders(1)
+        return True
+
+    def close(self, restore_best=True):
         """What comes at the end however training ends."""
-        if self.best is not None:
+        if self.best is not None and restore_best:
             self.best.restore()
             self.history.best_epoch = self.best.epoch
-        self.network._stopping_state = self.network._earlier_history = None
+        self.network._stopping_state = self.network._earlier_history = self.state.checkpoint = None
         if self.bar is not None:
             self.bar.close()
 
@@ -309,7 +381,7 @@ class _Run:
     def _many(self, count):
         """(Σ w C of each epoch, examples visited in an epoch) after `count` epochs in one call of the core."""
         totals = np.zeros(count)
-        self._call(self._orders(count).ravel(), self.n, totals)
+        self._call(self._orders(count).ravel(), self.n, totals, self.mark)
         self.updates += count * self.updates_per_epoch
         return totals, self.n
 
@@ -318,28 +390,30 @@ class _Run:
         order = self._orders(1).ravel()
         totals, start, batch_size = np.zeros(1), 0, self.options.batch_size
         own = self.network._own_loss is not None
-        call = self._call_own if own else self._call
+        call, before = self._call_own if own else self._call, self.mark
         while start < self.n:
             batches = 1 if own else int(min(max(1, self._slice_rows() // batch_size), self._updates_left()))
             stop = min(self.n, start + batches * batch_size)
-            call(order[start:stop], stop - start, totals)
+            call(order[start:stop], stop - start, totals, before)
             self.updates += -(-(stop - start) // batch_size)
             start = stop
-            if start < self.n and self._budget_spent():
-                break
+            if start < self.n:
+                if self._budget_spent():
+                    break
+                self.inner = before = self._keep(self.inner or [np.empty_like(kept) for kept in self.mark])
         return totals, start
 
-    def _call(self, order, rows, totals):
-        """One call of the core; on divergence, and if Ctrl-C hides the status, the state before it comes back."""
+    def _call(self, order, rows, totals, before):
+        """One call of the core; on divergence, and if Ctrl-C hides the status, the arrays `before` it come back."""
         network, state, status = self.network, self.state, None
-        before = network._parameters.copy(), state.slots.copy(), state.numbers.copy()
         started = time.perf_counter()
         try:
             job = core.job(network._plan, self.task, order, rows, totals, self.task.n_threads)
             status, parts = _work(job, self.task.n_threads)
         finally:
             if status != 0:
-                network._parameters[...], state.slots[...], state.numbers[...] = before
+                for array, kept in zip(self._arrays(), before):
+                    array[...] = kept
         seconds = time.perf_counter() - started
         if status != 0:
             raise DivergenceError(
@@ -352,7 +426,7 @@ class _Run:
         if seconds > 0:
             self.rows_per_second = order.size / seconds
 
-    def _call_own(self, order, rows, totals):
+    def _call_own(self, order, rows, totals, before):
         """One batch with the user's loss: its derivatives stand in for the core's targets."""
         train, network = self.options.train, self.network
         X, Y = train.X[order], train.Y[order]
@@ -362,7 +436,7 @@ class _Run:
             P = np.empty(Y.shape)
             core.forward_dropped(network._plan, self.task, X, P)
             each, self.task.Y[order] = network._own_loss(Y, P)
-        self._call(order, rows, np.zeros(1))
+        self._call(order, rows, np.zeros(1), before)
         totals[0] += each.sum() if train.weight is None else (train.weight[order] * each).sum()
 
     # what follows an epoch
@@ -373,7 +447,12 @@ class _Run:
         `outcome` is the solver's own reason to stop, or None; returns the reason to stop, or None.
         """
         self.updates += 1
-        reason = self._record(np.array([total]), visited, seconds) or outcome
+        try:
+            reason = self._record(np.array([total]), visited, seconds) or outcome
+        except Exception:
+            self._rewound()
+            raise
+        self._set_mark()
         if reason is None:
             self._checkpoint()
         if reason is None and self.updates == self.options.epochs:
@@ -402,7 +481,8 @@ class _Run:
         l1, l2 = self.options.l1, self.options.l2
         if l1 == 0.0 and l2 == 0.0:
             return 0.0
-        return float(sum(l1 * np.abs(W).sum() + 0.5 * l2 * np.square(W).sum() for W in self.network._weights))
+        with np.errstate(over="ignore"):
+            return float(sum(l1 * np.abs(W).sum() + 0.5 * l2 * np.square(W).sum() for W in self.network._weights))
 
     def _tell(self, count):
         """Tell everybody who listens about the last epoch; returns a stop reason or None."""
@@ -476,7 +556,7 @@ def _training_state(network, options):
     description = schedule.to_dict()
     if description is None or description != state.schedule:
         state.schedule, state.schedule_state = description, schedule.new_state()
-    state.split_seed = options.split_seed
+    state.split_seed, state.checkpoint = options.split_seed, options.record
     return state
 
 
