@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backprop import _check
+from backprop import _check, _order
 from backprop._dispatch import core
 from backprop.errors import DivergenceError, sklearn_or_own
 
@@ -133,11 +133,8 @@ class _Run:
         return _to_the_end(core.perceptron_batch, self, self.rows, count)
 
     def _orders(self, count, generator):
-        if generator is None:
-            return np.ascontiguousarray(np.broadcast_to(self.rows, (count, self.m)))
-        if count == 1:                       # the same draws as below, without a copy
-            return generator.permuted(self.rows).reshape(1, -1)
-        return generator.permuted(np.tile(self.rows, (count, 1)), axis=1)
+        orders = np.tile(self.rows, (count, 1))
+        return orders if generator is None else _order.shuffle(orders, generator)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backprop import _check, _memory, optimizers, schedules, solvers, stopping
+from backprop import _check, _memory, _order, optimizers, schedules, solvers, stopping
 from backprop._dispatch import core
 from backprop.errors import DivergenceError
 from backprop.history import History
@@ -21,8 +21,8 @@ from backprop.measure import Measured
 logger = logging.getLogger("backprop")
 logger.addHandler(logging.NullHandler())     # silent unless the application asks
 
-# rows of a batch that the kernels hold at a time; it changes no bit. With narrow vectors the tiles are short, and B rows of
-# deltas have to stay near (docs/performance.md)
+# Rows of a batch that the kernels hold at a time; it changes no bit. Narrow vectors' short tiles want fewer, which stay
+# near (docs/performance.md).
 MAX_BLOCK = 256 if core.simd_width() == 8 else 64
 SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of what Ctrl-C may take
 THREAD_FLOPS = 1.5e6     # arithmetic of a step that pays for one more thread's barriers (docs/performance.md)
@@ -376,7 +376,7 @@ class _Run:
         """(count, n) indices: the order of visits in each of the next epochs."""
         orders = np.empty((count, self.n), dtype=np.intp)
         orders[:] = np.arange(self.n, dtype=np.intp)
-        return self.network._generator.permuted(orders, axis=1, out=orders) if self.options.shuffle else orders
+        return _order.shuffle(orders, self.network._generator) if self.options.shuffle else orders
 
     def _many(self, count):
         """(Σ w C of each epoch, examples visited in an epoch) after `count` epochs in one call of the core."""

@@ -7,25 +7,22 @@
 # pseudorandom number generators"), whose i-th output needs none of those before it. All is integer arithmetic modulo
 # 2^64: the same bits in every variant and in NumPy.
 
+cdef extern from "splitmix.h" nogil:
+    uint64_t bp_splitmix(uint64_t seed, uint64_t i) noexcept
+    void bp_shuffle(Py_ssize_t *order, Py_ssize_t n, uint64_t key) noexcept
+
 cdef struct Dropout:
     const double *rate            # (L + 1,): rate[l] of z[l], 0 where none is dropped; NULL: no dropout at all
     uint64_t key
     uint64_t visit                # number of the first visit of the call
 
 
-cdef inline uint64_t draw(uint64_t seed, uint64_t i) noexcept nogil:
-    """Output i = 0, 1, ... of SplitMix64 from `seed`."""
-    cdef uint64_t x = seed + (i + 1) * 0x9e3779b97f4a7c15ULL
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL
-    return x ^ (x >> 31)
-
-
 cdef void draw_masks(const Network *net, const Work *work, const Dropout *dropout, Py_ssize_t start, Py_ssize_t B,
                      const Share *who) noexcept nogil:
     """mask[l] of the visits start .. start + B of the call: 0 where a unit is dropped, else 1 / (1 - rate).
 
-    A unit stays where a uniform number u, 53 bits of draw(draw(draw(key, visit), l), unit), is at least the rate.
+    A unit stays where a uniform number u, 53 bits of s(s(s(key, visit), l), unit) with s = bp_splitmix, is at least the
+    rate.
     """
     cdef const Layer *layer
     cdef Py_ssize_t l, r, i, c1
@@ -41,10 +38,10 @@ cdef void draw_masks(const Network *net, const Work *work, const Dropout *dropou
         least = <int64_t>ceil(dropout.rate[l] * 9007199254740992.0)
         keep = 1.0 / (1.0 - dropout.rate[l])
         for r in range(B):
-            seed = draw(draw(dropout.key, dropout.visit + <uint64_t>(start + r)), l)
+            seed = bp_splitmix(bp_splitmix(dropout.key, dropout.visit + <uint64_t>(start + r)), l)
             mask = work.mask[l] + r * pad8(layer.n_out)
             for i in range(first_column(layer, who), c1):
-                mask[i] = keep if <int64_t>(draw(seed, i) >> 11) >= least else 0.0
+                mask[i] = keep if <int64_t>(bp_splitmix(seed, i) >> 11) >= least else 0.0
 
 
 cdef Py_ssize_t carve_dropout(const Network *net, Work *work, const double *rate, double *memory,

@@ -216,3 +216,11 @@ cdef void train_rows(const Network *net, const Work *work, const Task *task, Py_
     while start < stop:
         train_batch(net, work, task, start, min(batch_size, stop - start), loss, who)
         start += batch_size
+
+
+def shuffle(Py_ssize_t[:, ::1] orders, const uint64_t[::1] keys):
+    """Bring each row of orders into the random order that its key gives."""
+    cdef Py_ssize_t e
+    with nogil:
+        for e in range(orders.shape[0]):
+            bp_shuffle(&orders[e, 0], orders.shape[1], keys[e])
