@@ -20,8 +20,10 @@ INK = "#222222"
 ACCENT = "#C44A00"              # a dark vermilion: text of it on white has a contrast of 5 to 1
 VALUES = "cividis"              # from low to high
 
-# Values around 0. Lightness (CIELAB) is about 30, 63, 97, 79, 54: even steps along each arm, and the arms differ.
+# Values around 0. Lightness (CIELAB) is about 30, 63, 97, 79, 54: even steps along each arm, and the arms differ. Thin
+# lines on white have a grey middle instead.
 _DIVERGING = ("#084A73", "#5A9FCB", "#F7F7F7", "#F0BB4E", "#B86E00")
+_DIVERGING_LINES = ("#084A73", "#4D88AB", "#C4C4C4", "#DCA13C", "#B86E00")
 
 
 def require() -> None:
@@ -46,11 +48,18 @@ def axes(ax: Axes | None, size: tuple[float, float] | None = None) -> Axes:
     return ax
 
 
-def diverging() -> Colormap:
-    """Blue, white, orange: for values around 0."""
+def diverging(lines: bool = False) -> Colormap:
+    """Blue, white (for lines grey), orange: for values around 0."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("backprop_diverging", _DIVERGING)
+    return LinearSegmentedColormap.from_list("backprop_diverging", _DIVERGING_LINES if lines else _DIVERGING)
+
+
+def shares() -> Colormap:
+    """White to dark blue in even steps of lightness: for shares from 0, which need no ink."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("backprop_shares", ("#FFFFFF", *_DIVERGING[1::-1]))
 
 
 def color(i: int) -> str:

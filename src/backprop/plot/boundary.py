@@ -31,7 +31,7 @@ def decision_boundary(model, X=None, y=None, ax: Axes | None = None, *, limits=N
         (n, 2) examples, drawn as points; they also set the limits.
     y : array_like, optional
         (n,) labels of X, or the network's targets, which give the points their colours and markers. Points that the
-        model answers wrongly have a thick black rim.
+        model answers wrongly are larger and have a black rim.
     ax : matplotlib Axes, optional
     limits : ((x_low, x_high), (y_low, y_high)), optional
         By default the range of X with an eighth of it around.
@@ -109,7 +109,7 @@ def _two_regions(ax, xs, ys, score, graded):
     from matplotlib.colors import ListedColormap
 
     if graded:
-        colors = _style.diverging()(np.linspace(0.22, 0.78, len(SHADES) - 1))
+        colors = _style.diverging()(np.linspace(0.3, 0.7, len(SHADES) - 1))
         ax.contourf(xs, ys, np.clip(score, -1, 1), levels=SHADES, cmap=ListedColormap(colors), zorder=0)
     else:
         ax.contourf(xs, ys, np.sign(score), levels=[-1.5, 0, 1.5], colors=[_style.tint(0), _style.tint(1)], zorder=0)
@@ -133,16 +133,15 @@ def _scatter(ax, X, labels, wrong):
     """Examples, one collection per class."""
     if X is None:
         return
-    size = float(np.clip(1500 / np.sqrt(len(X)) / 8, 12, 60))
+    size = float(np.clip(400 / np.sqrt(len(X)), 14, 60))
     if labels is None:
         ax.scatter(*X.T, s=size, color=_style.INK, edgecolors="white", linewidths=0.7, zorder=3)
         return
     for i in np.unique(labels):
         rows = labels == i
-        rims = 0.6 if wrong is None else np.where(wrong[rows], 2.2, 0.6)
-        edges = "white" if wrong is None else np.where(wrong[rows], "black", "white")
-        ax.scatter(*X[rows].T, s=size, color=_style.color(i), marker=_style.marker(i), edgecolors=edges,
-                   linewidths=rims, zorder=3)
+        rim = np.zeros(rows.sum(), bool) if wrong is None else wrong[rows]
+        ax.scatter(*X[rows].T, s=np.where(rim, 1.8 * size, size), color=_style.color(i), marker=_style.marker(i),
+                   edgecolors=np.where(rim, "black", "white"), linewidths=np.where(rim, 1.5, 0.6), zorder=3)
 
 
 def _frame(ax, box, names):
@@ -201,7 +200,8 @@ def hyperplane(model, X=None, y=None, ax: Axes | None = None, *, limits=None, le
     X, labels = _examples(classifier, X, y)
     box = _style.limits(limits, X)
     legend = _check.boolean(legend, "legend")
-    ax = _style.axes(ax, (6.0, 4.2))
+    (left, right), (low, high) = box
+    ax = _style.axes(ax, (6.4, float(np.clip(4.0 * (high - low) / (right - left), 2.2, 6.0)) + 0.6))
     distances = None
     if labels is not None and len(w) == 1:
         distances = np.where(labels == 1, 1, -1) * _signed_distance(w[0], b[0], X)

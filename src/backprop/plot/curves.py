@@ -274,6 +274,7 @@ def _contours(ax, xs, ys, values, levels):
     ax.contour(xs, ys, values, levels=edges[1:-1], colors="white", linewidths=0.5, alpha=0.6, zorder=1)
     bar = ax.figure.colorbar(filled, ax=ax, label="f(w)", ticks=edges[::2])
     bar.ax.set_yticklabels([f"{edge:.3g}" for edge in edges[::2]])
+    bar.ax.minorticks_off()
 
 
 def _draw_path(ax, points, color):
@@ -349,10 +350,11 @@ def confusion_matrix(y, y_predicted, ax: Axes | None = None, *, classes=None, no
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(0.48 * len(names), 2.4, 12))
     ax = _style.axes(ax, (side + 1.6, side + 1.0))
-    image = ax.imshow(shares, cmap=_style.VALUES, vmin=0.0, vmax=1.0)
+    image = ax.imshow(shares, cmap=_style.shares(), vmin=0.0, vmax=1.0)
     for (i, j), count in np.ndenumerate(counts):
         ax.text(j, i, f"{shares[i, j]:.2f}" if normalize else str(count), ha="center", va="center",
-                fontsize=10 if len(names) <= 12 else 7, color=_style.ink_on(image.cmap(image.norm(shares[i, j]))))
+                fontsize=10 if len(names) <= 12 else 7,
+                color=_style.ink_on(image.cmap(image.norm(shares[i, j]))) if count else "#767676")
     words = [str(name) for name in names]
     slanted = max(map(len, words)) > 3
     ax.set_xticks(range(len(names)), words, rotation=45 if slanted else 0, ha="right" if slanted else "center",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 RADIUS = 0.36                   # of a unit, where neighbours in a layer are 1 apart
 SMALLEST = 4.5                  # points; smaller text is left out
 MAX_LABELLED_EDGES = 15         # in `trace`: more numbers cannot be told apart
+BACKGROUND = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}     # of numbers
+STATEMENT = 9.0                 # in `trace`: the length of the text below, in distances of units
 
 
 @dataclass(frozen=True)
@@ -67,33 +69,39 @@ def _layout(sizes, max_units, spread=1.0, step=None):
     return _Layout(units, places, gaps, step * (len(sizes) - 1), height, spread)
 
 
-def _canvas(ax, layout, above=1.1, below=0.9, sides=0.9, inches=0.62):
-    """(Axes without ticks, with limits around the layout and equal aspect; points per unit of length)."""
+def _canvas(ax, layout, bars, *, above, below=0.9, sides=0.9, inches=0.62):
+    """(Axes without ticks, with limits around the layout and equal aspect; points per unit of length).
+
+    `bars` are the colour bars to put beside it, (mappable, label) each: they take their room before it is measured.
+    """
     width, height = layout.width + 2 * sides, layout.height + above + below
-    shrink = min(1.0, 13 / (inches * width), 9 / (inches * height))
-    ax = _style.axes(ax, (max(3.2, inches * shrink * width), max(2.2, inches * shrink * height)))
+    inches *= min(1.0, 12 / (inches * width), 9 / (inches * height))
+    own = ax is None
+    ax = _style.axes(ax, (inches * width + 1.0 * len(bars), inches * height))
     ax.set(xlim=(-sides, layout.width + sides), ylim=(-layout.height / 2 - below, layout.height / 2 + above))
     ax.set_aspect("equal")
     ax.set_axis_off()
+    for mappable, label in bars:
+        ax.figure.colorbar(mappable, ax=ax, label=label, shrink=0.8, aspect=25, pad=0.03)
+    if own:                                              # a caller's figure is laid out when it is drawn
+        ax.figure.get_layout_engine().execute(ax.figure)
     box = ax.get_window_extent()
     return ax, 72 / ax.figure.dpi * min(box.width / width, box.height / height)
 
 
 def _edges(ax, layout, matrices, norm, points):
-    """Lines between layers: colour and width by value, dashed where it is negative; the collections, one per layer."""
+    """Lines between layers: colour and width by value, dashed where it is negative; a collection per layer."""
     from matplotlib.collections import LineCollection
 
-    drawn = []
     for l, values in enumerate(matrices):
         shown = values[np.ix_(layout.units[l], layout.units[l + 1])]
         segments = [(a, b) for a in layout.places[l] for b in layout.places[l + 1]]
         flat = shown.ravel()
         size = np.abs(flat) / norm.vmax
-        lines = LineCollection(segments, array=flat, cmap=_style.diverging(), norm=norm, zorder=1,
-                               linewidths=(0.4 + 2.6 * size) * float(np.clip(points / 36, 0.5, 1.4)),
+        lines = LineCollection(segments, array=flat, cmap=_style.diverging(lines=True), norm=norm, zorder=1,
+                               linewidths=(0.6 + 2.6 * size) * float(np.clip(points / 36, 0.5, 1.4)),
                                linestyles=["-" if value >= 0 else (0, (4, 1.5)) for value in flat])
-        drawn.append(ax.add_collection(lines, autolim=False))
-    return drawn
+        ax.add_collection(lines, autolim=False)
 
 
 def _symmetric(matrices):
@@ -123,17 +131,25 @@ def _nodes(ax, layout, values, norm, size):
 def _number(value):
     """At most five characters or so."""
     if value == 0 or 0.01 <= abs(value) < 100:
-        return f"{value:.2f}"
-    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e") if abs(value) >= 1e4 or abs(value) < 0.01 \
-        else f"{value:.0f}"
+        text = f"{value:.2f}"
+    elif 100 <= abs(value) < 1e4:
+        text = f"{value:.0f}"
+    else:
+        text = f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    return text.replace("-", "−")
 
 
-def _headings(ax, layout, sizes, activations, size):
+def _digits(value):
+    """Four significant digits."""
+    return f"{value:.4g}".replace("-", "−")
+
+
+def _headings(ax, layout, sizes, activations, size, above=0.58):
     last = len(sizes) - 1
     for l, n in enumerate(sizes):
         name = "input" if l == 0 else "output" if l == last else f"layer {l}"
         kind = "" if l == 0 else f"\n{activations[l - 1]}"
-        ax.text(layout.places[l][0][0], layout.height / 2 + 0.58, f"{name}\n{n} unit{'s' if n > 1 else ''}{kind}",
+        ax.text(layout.places[l][0][0], layout.height / 2 + above, f"{name}\n{n} unit{'s' if n > 1 else ''}{kind}",
                 ha="center", va="bottom", fontsize=size, color=_style.INK, linespacing=1.15)
 
 
@@ -182,15 +198,15 @@ def network(network, ax: Axes | None = None, *, x=None, max_units: int = 12, col
         z = [layer[0] for layer in network.forward(x.reshape(1, -1))]
     _style.require()
     layout = _layout(network.sizes, max_units)
-    norm = _symmetric(network.weights)
-    ax, points = _canvas(ax, layout, above=1.75)
-    edges = _edges(ax, layout, network.weights, norm, points)
-    shown = None if z is None else _range(z, layout)
-    size = min(10.0, 0.26 * points)
-    _nodes(ax, layout, z, shown, size)
-    _headings(ax, layout, network.sizes, network.activations, float(np.clip(0.28 * points, 7, 10)))
+    norm, shown = _symmetric(network.weights), None if z is None else _range(z, layout)
+    bars = []
     if colorbar:
-        _bars(ax, edges[0], shown)
+        bars = [_bar(_style.diverging(lines=True), norm, "weight (dashed: negative)")]
+        bars += [] if z is None else [_bar(_style.VALUES, shown, "activation z")]
+    ax, points = _canvas(ax, layout, bars, above=1.9)
+    _edges(ax, layout, network.weights, norm, points)
+    _nodes(ax, layout, z, shown, min(10.0, 0.26 * points))
+    _headings(ax, layout, network.sizes, network.activations, float(np.clip(0.28 * points, 6, 10)))
     return ax
 
 
@@ -202,13 +218,10 @@ def _range(z, layout):
     return Normalize(low, high if high > low else low + 1)
 
 
-def _bars(ax, edges, activations):
+def _bar(cmap, norm, label):
     from matplotlib.cm import ScalarMappable
 
-    style = {"shrink": 0.8, "aspect": 25, "pad": 0.03}
-    ax.figure.colorbar(edges, ax=ax, label="weight (dashed: negative)", **style)
-    if activations is not None:
-        ax.figure.colorbar(ScalarMappable(activations, _style.VALUES), ax=ax, label="activation z", **style)
+    return ScalarMappable(norm, cmap), label
 
 
 def trace(trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
@@ -228,7 +241,7 @@ def trace(trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
     matplotlib Axes
         In each unit its activation z, above it its net input a, below it its delta δ. On each edge the weight w, its
         gradient g = ∂C/∂w and, where the trace has a learning rate, the weight after the step; with many edges only
-        their colour, by the gradient.
+        their colour, by the gradient. Orange solid edges have positive gradients, blue dashed ones negative ones.
 
     Raises
     ------
@@ -250,34 +263,38 @@ def trace(trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
     max_units = _check.integer(max_units, "max_units", minimum=2, maximum=200)
     _style.require()
     sizes = [len(z) for z in trace.z]
-    layout = _layout(sizes, max_units, spread=1.9, step=None)
-    shown = [(len(a), len(b)) for a, b in zip(layout.units, layout.units[1:])]
-    labelled = sum(a * b for a, b in shown) <= MAX_LABELLED_EDGES
-    if labelled:
-        layout = _layout(sizes, max_units, spread=2.3, step=4.6)
-    ax, points = _canvas(ax, layout, above=2.0, below=1.75, inches=0.72)
+    layout, labelled = _trace_layout(sizes, max_units)
     gradients = trace.weight_gradients[1:]
-    edges = _edges(ax, layout, gradients, _symmetric(gradients), points)
+    norm = _symmetric(gradients)
+    ax, points = _canvas(ax, layout, [_bar(_style.diverging(lines=True), norm, "gradient ∂C/∂w (dashed: negative)")],
+                         above=2.3, below=1.9, sides=max(1.2, (STATEMENT - layout.width) / 2), inches=0.7)
+    _edges(ax, layout, gradients, norm, points)
     size = min(10.0, 0.26 * points)
     _nodes(ax, layout, trace.z, _range(trace.z, layout), size)
     if size >= SMALLEST:
         _nets_and_deltas(ax, layout, trace, size)
         if labelled:
-            _edge_labels(ax, layout, trace, 0.82 * size)
-    _headings(ax, layout, sizes, trace.activations, float(np.clip(size, 7, 10)))
-    _statement(ax, layout, trace, float(np.clip(size, 7, 10)))
-    if not labelled:
-        ax.figure.colorbar(edges[0], ax=ax, label="gradient ∂C/∂w (dashed: negative)", shrink=0.8, aspect=25, pad=0.03)
+            _edge_labels(ax, layout, trace, 0.85 * size)
+    _headings(ax, layout, sizes, trace.activations, float(np.clip(size, 6, 10)), above=0.95)
+    _statement(ax, layout, trace, float(np.clip(size, 6, 10)))
     return ax
 
 
+def _trace_layout(sizes, max_units):
+    """(layout, whether there is room for numbers on the edges)."""
+    layout = _layout(sizes, max_units, spread=1.75)
+    shown = [len(units) for units in layout.units]
+    if sum(a * b for a, b in zip(shown, shown[1:])) > MAX_LABELLED_EDGES:
+        return layout, False
+    return _layout(sizes, max_units, spread=2.3, step=max(5.6, 2.6 * max(shown[1:]))), True
+
+
 def _nets_and_deltas(ax, layout, trace, size):
+    style = {"ha": "center", "fontsize": 0.9 * size, "zorder": 2.2, "bbox": BACKGROUND}
     for l in range(1, len(layout.units)):
         for unit, (x, y) in zip(layout.units[l], layout.places[l]):
-            ax.text(x, y + RADIUS + 0.08, f"a = {trace.a[l][unit]:.4g}", ha="center", va="bottom", fontsize=0.9 * size,
-                    color=_style.PALETTE[0])
-            ax.text(x, y - RADIUS - 0.08, f"δ = {trace.deltas[l][unit]:.4g}", ha="center", va="top",
-                    fontsize=0.9 * size, color=_style.ACCENT)
+            ax.text(x, y + RADIUS + 0.08, f"a = {_digits(trace.a[l][unit])}", va="bottom", color=_style.PALETTE[0], **style)
+            ax.text(x, y - RADIUS - 0.08, f"δ = {_digits(trace.deltas[l][unit])}", va="top", color=_style.ACCENT, **style)
 
 
 def _edge_labels(ax, layout, trace, size):
@@ -286,13 +303,12 @@ def _edge_labels(ax, layout, trace, size):
         for j, start in zip(layout.units[l - 1], layout.places[l - 1]):
             for i, end in zip(layout.units[l], layout.places[l]):
                 w, g = trace.weights[l][j, i], trace.weight_gradients[l][j, i]
-                text = f"w = {w:.4g}\ng = {g:.4g}"
+                text = f"w = {_digits(w)}\ng = {_digits(g)}"
                 if trace.weight_updates[l] is not None:
-                    text += f"\nw → {w + trace.weight_updates[l][j, i]:.4g}"
+                    text += f"\nw → {_digits(w + trace.weight_updates[l][j, i])}"
                 share = _label_share(layout, l, start, end)
                 ax.text(*(start + share * (end - start)), text, ha="center", va="center", fontsize=size, zorder=2.5,
-                        color=_style.INK, linespacing=1.1,
-                        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.92})
+                        color=_style.INK, linespacing=1.1, bbox=BACKGROUND)
 
 
 def _label_share(layout, l, start, end):
@@ -301,15 +317,15 @@ def _label_share(layout, l, start, end):
     if len(targets) == 1:
         return 0.45
     rank = int(np.argmin(np.abs(targets[:, 1] - end[1])))
-    return 0.3 + 0.4 * rank / (len(targets) - 1)
+    return 0.25 + 0.37 * rank / (len(targets) - 1)
 
 
 def _statement(ax, layout, trace, size):
     """Loss and learning rate, and the formulas of the two directions, below the diagram."""
-    bottom = -layout.height / 2 - 0.95
-    rate = "" if trace.learning_rate is None else f"      η = {trace.learning_rate:g}: w → w - η g"
-    targets = ", ".join(f"{value:.4g}" for value in trace.y[:6]) + (", ..." if len(trace.y) > 6 else "")
-    ax.text(layout.width / 2, bottom, f"target y = {targets}      C = {trace.loss:.4g} ({trace.loss_name}){rate}",
+    bottom = -layout.height / 2 - 1.0
+    rate = "" if trace.learning_rate is None else f"      η = {trace.learning_rate:g}: w → w − η g"
+    targets = ", ".join(_digits(value) for value in trace.y[:6]) + (", ..." if len(trace.y) > 6 else "")
+    ax.text(layout.width / 2, bottom, f"target y = {targets}      C = {_digits(trace.loss)} ({trace.loss_name}){rate}",
             ha="center", va="top", fontsize=size, color=_style.INK)
     ax.text(layout.width / 2, bottom - 0.42, "forward →  a = z W + b,  z = σ(a)", ha="right", va="top", fontsize=size,
             color=_style.PALETTE[0])
