@@ -224,7 +224,8 @@ def _linear(model):
     if not hasattr(model, "coef_"):
         if hasattr(model, "fit") and hasattr(model, "partial_fit"):
             raise sklearn_or_own("NotFittedError")(f"model, a {type(model).__name__}, has no coef_: fit it first")
-        raise TypeError(f"model must be a Perceptron or another linear classifier with coef_, got {type(model).__name__}")
+        raise TypeError("model must be a Perceptron or another linear classifier with coef_, got "
+                        f"{type(model).__name__}")
     w, b = (np.atleast_1d(np.asarray(getattr(model, name), dtype=float)) for name in ("coef_", "intercept_"))
     if w.ndim != 2 or w.shape[1] != 2:
         raise ValueError(f"model has coef_ of shape {w.shape}, and a plane shows 2 features: train it on two of them")

@@ -380,15 +380,18 @@ def _true_and_predicted(y, y_predicted, classes):
         predicted = P.argmax(axis=1)
     else:
         y, y_predicted = _check.labels(y, "y"), _check.labels(y_predicted, "y_predicted")
-        try:
-            names = np.unique(np.concatenate([y, y_predicted])) if classes is None else _check.labels(classes, "classes")
-        except TypeError:
-            raise TypeError("y and y_predicted hold labels of kinds that have no common order") from None
+        names = _all_classes(y, y_predicted) if classes is None else _check.labels(classes, "classes")
         true, predicted = class_numbers(y, names, "y"), class_numbers(y_predicted, names, "y_predicted")
     if len(names) > MAX_CLASSES:
-        raise ValueError(f"y and y_predicted hold {len(names)} different labels, more than the {MAX_CLASSES} that can be "
-                         "shown; are they numbers?")
+        raise ValueError(f"y and y_predicted hold {len(names)} different labels, more than the {MAX_CLASSES} that can "
+                         "be shown; are they numbers?")
     if len(true) != len(predicted):
         raise ValueError(f"y has {len(true)} rows, but y_predicted has {len(predicted)}")
     return true, predicted, names.tolist()
 
+
+def _all_classes(y, y_predicted):
+    try:
+        return np.unique(np.concatenate([y, y_predicted]))
+    except TypeError:
+        raise TypeError("y and y_predicted hold labels of kinds that have no common order") from None

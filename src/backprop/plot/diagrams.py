@@ -239,9 +239,9 @@ def trace(trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
     Returns
     -------
     matplotlib Axes
-        In each unit its activation z, above it its net input a, below it its delta δ. On each edge the weight w, its
-        gradient g = ∂C/∂w and, where the trace has a learning rate, the weight after the step; with many edges only
-        their colour, by the gradient. Orange solid edges have positive gradients, blue dashed ones negative ones.
+        In each unit its activation z, above it its bias b and net input a, below it its delta δ, which is the bias's
+        gradient too. On each edge the weight w, its gradient g = ∂C/∂w and, where the trace has a learning rate, the
+        weight after the step; with many edges only their colour, by the gradient. Orange solid edges have positive gradients, blue dashed ones negative ones.
 
     Raises
     ------
@@ -272,7 +272,7 @@ def trace(trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
     size = min(10.0, 0.26 * points)
     _nodes(ax, layout, trace.z, _range(trace.z, layout), size)
     if size >= SMALLEST:
-        _nets_and_deltas(ax, layout, trace, size)
+        _nets_and_deltas(ax, layout, trace, size, biases=labelled)
         if labelled:
             _edge_labels(ax, layout, trace, 0.85 * size)
     _headings(ax, layout, sizes, trace.activations, float(np.clip(size, 6, 10)), above=0.95)
@@ -289,12 +289,17 @@ def _trace_layout(sizes, max_units):
     return _layout(sizes, max_units, spread=2.3, step=max(5.6, 2.6 * max(shown[1:]))), True
 
 
-def _nets_and_deltas(ax, layout, trace, size):
+def _nets_and_deltas(ax, layout, trace, size, biases):
+    """Net input (and bias) above each unit, delta below."""
     style = {"ha": "center", "fontsize": 0.9 * size, "zorder": 2.2, "bbox": BACKGROUND}
     for l in range(1, len(layout.units)):
         for unit, (x, y) in zip(layout.units[l], layout.places[l]):
-            ax.text(x, y + RADIUS + 0.08, f"a = {_digits(trace.a[l][unit])}", va="bottom", color=_style.PALETTE[0], **style)
-            ax.text(x, y - RADIUS - 0.08, f"δ = {_digits(trace.deltas[l][unit])}", va="top", color=_style.ACCENT, **style)
+            net = f"a = {_digits(trace.a[l][unit])}"
+            if biases and trace.biases[l] is not None:
+                net = f"b = {_digits(trace.biases[l][unit])},  {net}"
+            ax.text(x, y + RADIUS + 0.08, net, va="bottom", color=_style.PALETTE[0], **style)
+            ax.text(x, y - RADIUS - 0.08, f"δ = {_digits(trace.deltas[l][unit])}", va="top", color=_style.ACCENT,
+                    **style)
 
 
 def _edge_labels(ax, layout, trace, size):
