@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 from collections.abc import Callable
 
@@ -11,6 +12,8 @@ import numpy as np
 from backprop import _check
 from backprop.plot import _style
 from backprop.plot.boundary import decision_boundary
+
+COLORS = 64                     # of a frame: lines, points and shades need no more
 
 
 class BoundaryAnimation:
@@ -115,22 +118,29 @@ class BoundaryAnimation:
         if not self.frames:
             raise ValueError("the animation has no frames: pass it to train as a callback, or call add")
         _style.require()
-        from matplotlib.animation import PillowWriter
+        pictures = list(self._pictures((width, height), dpi))
+        durations = [1000 / fps] * len(pictures)
+        durations[-1] += 1000 * hold
+        gif = io.BytesIO()
+        pictures[0].save(gif, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+        with open(path, "wb") as file:
+            file.write(gif.getvalue())
+
+    def _pictures(self, size, dpi):
+        """Each frame as a Pillow image, of few colours, so that the file stays small."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from PIL import Image
 
-        figure = Figure((width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        writer = PillowWriter(fps=fps)
-        with writer.saving(figure, path, dpi):
-            for model, title in self.frames:
-                figure.clear()
-                ax = figure.add_subplot()
-                self.draw(model, self.X, self.y, ax=ax)
-                ax.set_title(title)
-                writer.grab_frame()
-            for _ in range(round(hold * fps)):
-                writer.grab_frame()
+        figure = Figure(size, dpi, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        for model, title in self.frames:
+            figure.clear()
+            ax = figure.add_subplot()
+            self.draw(model, self.X, self.y, ax=ax)
+            ax.set_title(title)
+            canvas.draw()
+            yield Image.fromarray(np.array(canvas.buffer_rgba())[:, :, :3]).quantize(COLORS)
 
 
 def _pair(size):

@@ -241,7 +241,8 @@ def trace(trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
     matplotlib Axes
         In each unit its activation z, above it its bias b and net input a, below it its delta δ, which is the bias's
         gradient too. On each edge the weight w, its gradient g = ∂C/∂w and, where the trace has a learning rate, the
-        weight after the step; with many edges only their colour, by the gradient. Orange solid edges have positive gradients, blue dashed ones negative ones.
+        weight after the step; with many edges only their colour, by the gradient. Orange solid edges have positive
+        gradients, blue dashed ones negative.
 
     Raises
     ------
@@ -385,7 +386,7 @@ def weights(network, ax: Axes | None = None, *, shape=None, max_units: int = 64,
     for k, (top, left) in enumerate(corners):
         mosaic[top:top + rows, left:left + columns] = W[:, k].reshape(rows, columns)
     ax = _style.axes(ax, (float(np.clip(0.8 * across, 3, 9)) + 1, float(np.clip(0.8 * down, 2.4, 9))))
-    cmap = _style.diverging().with_extremes(bad="#555555")
+    cmap = _style.diverging().with_extremes(bad="#A6A6A6")
     image = ax.imshow(np.ma.masked_invalid(mosaic), cmap=cmap, norm=_symmetric([W[:, :n]]), interpolation="nearest")
     ax.set_axis_off()
     ax.set_title(f"weights into {'the' if n == W.shape[1] else f'the first {n} of'} {W.shape[1]} units of layer 1",
