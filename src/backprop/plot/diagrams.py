@@ -37,8 +37,6 @@ class _Layout:
         Per layer the place of the dots that stand for units not shown.
     width, height : float
         Extent of the centres.
-    spread : float
-        Distance of neighbours in a layer.
     """
 
     units: list
@@ -46,27 +44,30 @@ class _Layout:
     gaps: list
     width: float
     height: float
-    spread: float
 
 
-def _layout(sizes, max_units, spread=1.0, step=None):
-    """Layers from left to right, each centred; of more than max_units units the first and last are shown."""
+def _layout(sizes, max_units, spread=1.0, steps=None):
+    """Layers from left to right, each centred; of more than max_units units the first and last are shown.
+
+    `steps` are the distances between the layers, by default all the same.
+    """
     rows = [min(n, max_units) + (n > max_units) for n in sizes]
     height = spread * (max(rows) - 1)
-    step = max(2.4, 0.5 * height) if step is None else step
+    steps = [max(2.4, 0.5 * height)] * (len(sizes) - 1) if steps is None else steps
+    xs = np.concatenate([[0.0], np.cumsum(steps)])
     units, places, gaps = [], [], []
-    for l, (n, count) in enumerate(zip(sizes, rows)):
+    for x, n, count in zip(xs, sizes, rows):
         ys = spread * ((count - 1) / 2 - np.arange(count))
         shown, gap = np.arange(n), None
         if n > max_units:
             head = (max_units + 1) // 2
             shown = np.concatenate([np.arange(head), np.arange(n - (max_units - head), n)])
-            gap = (l * step, ys[head])
+            gap = (x, ys[head])
             ys = np.delete(ys, head)
         units.append(shown)
-        places.append(np.column_stack([np.full(len(ys), l * step), ys]))
+        places.append(np.column_stack([np.full(len(ys), x), ys]))
         gaps.append(gap)
-    return _Layout(units, places, gaps, step * (len(sizes) - 1), height, spread)
+    return _Layout(units, places, gaps, float(xs[-1]), height)
 
 
 def _canvas(ax, layout, bars, *, above, below=0.9, sides=0.9, inches=0.62):
@@ -268,7 +269,7 @@ def trace(trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
     gradients = trace.weight_gradients[1:]
     norm = _symmetric(gradients)
     ax, points = _canvas(ax, layout, [_bar(_style.diverging(lines=True), norm, "gradient ∂C/∂w (dashed: negative)")],
-                         above=2.3, below=1.9, sides=max(1.2, (STATEMENT - layout.width) / 2), inches=0.7)
+                         above=2.6, below=1.9, sides=max(1.2, (STATEMENT - layout.width) / 2), inches=0.7)
     _edges(ax, layout, gradients, norm, points)
     size = min(10.0, 0.26 * points)
     _nodes(ax, layout, trace.z, _range(trace.z, layout), size)
@@ -276,7 +277,7 @@ def trace(trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
         _nets_and_deltas(ax, layout, trace, size, biases=labelled)
         if labelled:
             _edge_labels(ax, layout, trace, 0.85 * size)
-    _headings(ax, layout, sizes, trace.activations, float(np.clip(size, 6, 10)), above=0.95)
+    _headings(ax, layout, sizes, trace.activations, float(np.clip(size, 6, 10)), above=1.25)
     _statement(ax, layout, trace, float(np.clip(size, 6, 10)))
     return ax
 
@@ -287,7 +288,8 @@ def _trace_layout(sizes, max_units):
     shown = [len(units) for units in layout.units]
     if sum(a * b for a, b in zip(shown, shown[1:])) > MAX_LABELLED_EDGES:
         return layout, False
-    return _layout(sizes, max_units, spread=2.3, step=max(5.6, 2.6 * max(shown[1:]))), True
+    steps = [5.6 if 1 in pair else max(7.0, 3.0 * pair[1]) for pair in zip(shown, shown[1:])]
+    return _layout(sizes, max_units, spread=2.3, steps=steps), True
 
 
 def _nets_and_deltas(ax, layout, trace, size, biases):
@@ -297,7 +299,7 @@ def _nets_and_deltas(ax, layout, trace, size, biases):
         for unit, (x, y) in zip(layout.units[l], layout.places[l]):
             net = f"a = {_digits(trace.a[l][unit])}"
             if biases and trace.biases[l] is not None:
-                net = f"b = {_digits(trace.biases[l][unit])},  {net}"
+                net = f"b = {_digits(trace.biases[l][unit])}\n{net}"
             ax.text(x, y + RADIUS + 0.08, net, va="bottom", color=_style.PALETTE[0], **style)
             ax.text(x, y - RADIUS - 0.08, f"δ = {_digits(trace.deltas[l][unit])}", va="top", color=_style.ACCENT,
                     **style)
@@ -322,8 +324,10 @@ def _label_share(layout, l, start, end):
     targets = layout.places[l]
     if len(targets) == 1:
         return 0.45
+    if len(layout.places[l - 1]) == 1:
+        return 0.55
     rank = int(np.argmin(np.abs(targets[:, 1] - end[1])))
-    return 0.25 + 0.37 * rank / (len(targets) - 1)
+    return 0.22 + 0.43 * rank / (len(targets) - 1)
 
 
 def _statement(ax, layout, trace, size):
