@@ -53,7 +53,7 @@ class BoundaryAnimation:
     >>> film = bp.plot.BoundaryAnimation(X, y, every=100)
     >>> history = net.train(X, y, epochs=300, learning_rate=0.5, callbacks=film)
     >>> [title for model, title in film.frames]
-    ['epoch 1: loss 0.287', 'epoch 100: loss 0.11', 'epoch 200: loss 0.0198', 'epoch 300: loss 0.00764']
+    ['epoch 1: loss 0.334', 'epoch 100: loss 0.0176', 'epoch 200: loss 0.00343', 'epoch 300: loss 0.00177']
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     film.save(os.path.join(folder, "xor.gif"))
     """

@@ -257,7 +257,7 @@ def trace(trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
     >>> import backprop as bp
     >>> net = bp.Network([2, 2, 1], output="sigmoid", seed=0)
     >>> ax = bp.plot.trace(net.trace([1.0, 0.0], 1.0, learning_rate=0.5))
-    >>> sum("g = " in text.get_text() for text in ax.texts)
+    >>> sum(text.get_text().startswith("w = ") for text in ax.texts)
     6
     """
     if not isinstance(trace, Trace):
