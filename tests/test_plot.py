@@ -21,6 +21,7 @@ Image = pytest.importorskip("PIL.Image", reason="animations need the extra `plot
 
 from matplotlib import colors as mpl_colors  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.collections import LineCollection  # noqa: E402
 from matplotlib.contour import QuadContourSet  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
@@ -420,6 +421,18 @@ def test_trace_shows_every_number_and_none_overlaps(sizes, rate, bias):
     assert f"C = {t.loss:.4g} (squared_error)" in words
     assert ("η = " in words) == (rate is not None)
     assert_readable(ax, slack=4.0)
+
+
+@pytest.mark.parametrize("sizes", [[2, 2, 1], [2, 8, 1], [64, 30, 10]])
+def test_diagrams_fit_into_axes_of_any_figure(sizes):
+    net = bp.Network(sizes, output="sigmoid", seed=0)
+    x, y = np.linspace(-1, 1, sizes[0]), np.ones(sizes[-1])
+    for size, draw in (((8, 6), lambda ax: bp.plot.network(net, ax, x=x)),
+                       ((10, 6), lambda ax: bp.plot.trace(net.trace(x, y, learning_rate=0.1), ax)),
+                       ((4, 3), lambda ax: bp.plot.network(net, ax, x=x, colorbar=False))):
+        figure = Figure(size, layout="constrained")
+        FigureCanvasAgg(figure)
+        assert_readable(draw(figure.subplots()), slack=4.0)
 
 
 def test_trace_of_a_large_network_has_gradients_as_colours_only():
