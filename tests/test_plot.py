@@ -709,6 +709,7 @@ BAD = [
     (lambda: bp.plot.confusion_matrix([0, 1], np.eye(2), classes=["a"]), ValueError, "classes has 1 labels"),
     (lambda: bp.plot.BoundaryAnimation([[1.0]], [0]), ValueError, "X has 1 columns, expected 2"),
     (lambda: bp.plot.BoundaryAnimation(XOR_X, [0]), ValueError, "y has 1 rows, but X has 4"),
+    (lambda: bp.plot.BoundaryAnimation(XOR_X, 3), ValueError, "y must be 1-D with one label per row"),
     (lambda: bp.plot.BoundaryAnimation(XOR_X, XOR_Y, every=0), ValueError, "every must be at least 1"),
     (lambda: bp.plot.BoundaryAnimation(XOR_X, XOR_Y, draw="x"), TypeError, "draw must be callable"),
     (lambda: bp.plot.BoundaryAnimation(XOR_X, XOR_Y).save("a.gif"), ValueError, "the animation has no frames"),

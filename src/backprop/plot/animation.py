@@ -60,7 +60,8 @@ class BoundaryAnimation:
 
     def __init__(self, X, y, *, every: int = 1, draw: Callable = decision_boundary) -> None:
         self.X = np.array(_check.matrix(X, columns=2, of="the two axes"))
-        self.y = np.array(y)
+        one_hot = np.ndim(y) == 2 and np.shape(y)[1] > 1
+        self.y = np.array(_check.matrix(y, "y") if one_hot else _check.labels(y))
         if len(self.y) != len(self.X):
             raise ValueError(f"y has {len(self.y)} rows, but X has {len(self.X)}")
         self.every = _check.integer(every, "every", minimum=1)

@@ -71,10 +71,11 @@ def history(history, ax: Axes | None = None, *, columns=None, log: bool = False,
         raise TypeError(f"label must be a string, got {type(label).__name__}")
     curves = {name: _curve(table[name], name, len(table["epoch"])) for name in names}
     ax = _style.axes(ax, (5.4, 3.6))
-    first, n = len(ax.get_lines()), len(table["epoch"])
-    for i, (name, values) in enumerate(curves.items(), start=first):
+    n = len(table["epoch"])
+    for i, (name, values) in enumerate(curves.items(), start=len(ax.get_lines())):
+        every = 1 if n <= FEW else (i % 2 * (n // 20), n // 10)      # markers of neighbouring curves side by side
         ax.plot(table["epoch"], values, color=_style.color(i), linestyle=_style.LINES[i % 4], linewidth=1.8,
-                marker=_style.marker(i), markersize=5, markevery=1 if n <= FEW else (n // 20 * (i % 2) // 2, n // 10),
+                marker=_style.marker(i), markersize=5, markevery=every,
                 label=f"{label}: {_title(name, curves)}" if label else _title(name, curves))
     if best is not None:
         ax.axvline(best, color=_style.INK, linestyle=":", linewidth=1.4, label=f"best epoch, {best}")
@@ -263,12 +264,12 @@ def _surface(f, box, resolution):
 
 
 def _contours(ax, xs, ys, values, levels):
+    from matplotlib.colors import BoundaryNorm
+
     low, high = float(values.min()), float(values.max())
     if not low < high:
         return
     edges = low + (high - low) * np.linspace(0, 1, levels + 1) ** 3
-    from matplotlib.colors import BoundaryNorm
-
     norm = BoundaryNorm(edges, 256)
     filled = ax.contourf(xs, ys, values, levels=edges, cmap=_style.VALUES, norm=norm, zorder=0)
     ax.contour(xs, ys, values, levels=edges[1:-1], colors="white", linewidths=0.5, alpha=0.6, zorder=1)
@@ -369,7 +370,7 @@ def _true_and_predicted(y, y_predicted, classes):
     """Class numbers (n,) of both, and the names of the classes."""
     if np.ndim(y_predicted) == 2 and np.shape(y_predicted)[1] > 1:
         P = _check.matrix(y_predicted, "y_predicted")
-        names = np.arange(P.shape[1]) if classes is None else _check.labels(classes, "classes", rows=None)
+        names = np.arange(P.shape[1]) if classes is None else _check.labels(classes, "classes")
         if len(names) != P.shape[1]:
             raise ValueError(f"classes has {len(names)} labels, but y_predicted has {P.shape[1]} columns")
         if np.ndim(y) == 2:
