@@ -6,6 +6,7 @@ overlap or leave the figure.
 
 import functools
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -143,6 +144,8 @@ def test_history_of_a_perceptron_and_of_sklearn():
 
     ax = bp.plot.history(Fitted(), columns=["loss", "val_score"])
     assert legend(ax) == ["training loss", "validation score"]
+    Fitted.validation_scores_ = None                     # as without early stopping
+    assert legend(bp.plot.history(Fitted())) == ["training loss"]
 
 
 def test_long_histories_have_few_markers():
@@ -240,6 +243,18 @@ def test_boundary_of_any_classifier():
     assert len([c for c in ax.collections if isinstance(c, QuadContourSet)]) == 3
 
 
+def test_boundary_of_votes_between_pairs_of_classes():
+    from sklearn.svm import SVC
+
+    X, y = clouds(4)
+    model = SVC(decision_function_shape="ovo").fit(X, y)
+    assert model.decision_function(X).shape == (40, 6)          # no score per class: the boundary follows predict
+    ax = bp.plot.decision_boundary(model, X, y, resolution=80)
+    xs, ys = (np.linspace(*limits, 80) for limits in (ax.get_xlim(), ax.get_ylim()))
+    expected = model.predict(np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2))
+    np.testing.assert_array_equal(np.ravel(ax.collections[0].get_array()), expected)
+
+
 def test_boundary_of_a_model_has_its_names():
     model = bp.Model(bp.Network([2, 2], loss="log_loss", seed=0), classes=["cat", "dog"],
                      feature_names=["weight", "height"])
@@ -251,6 +266,10 @@ def test_points_without_labels_and_a_class_that_wins_nowhere():
     ax = bp.plot.decision_boundary(linear(b=100.0), XOR_X)
     np.testing.assert_array_equal(offsets(ax), XOR_X)
     assert not [c for c in ax.collections if isinstance(c, QuadContourSet) and not c.filled]    # no boundary in sight
+    constant = bp.Network([2, 3], loss="log_loss", init=([np.eye(2, 3)], [[0.0, 0.0, -100.0]]))
+    ax = bp.plot.decision_boundary(constant, limits=BOX)                 # class 2 wins nowhere
+    assert np.unique(ax.collections[0].get_array()).tolist() == [0, 1]
+    np.testing.assert_allclose(boundary_points(ax) @ [1, -1], 0, atol=1e-9)
 
 
 # ---- hyperplane ------------------------------------------------------------------------------------------------------
@@ -350,6 +369,8 @@ def test_descent_where_f_is_not_defined_everywhere():
     filled = next(c for c in ax.collections if isinstance(c, QuadContourSet))
     assert np.isfinite(filled.levels).all()
     assert min(path.vertices[:, 0].min() for path in filled.get_paths() if len(path.vertices)) > -0.05
+    steep = bp.plot.descent([[1.0, 1.0], [0.5, 0.5]], lambda w: math.exp(1000 * (w[0] - 1)), limits=[(-1, 2), (-1, 2)])
+    assert np.isfinite(next(c for c in steep.collections if isinstance(c, QuadContourSet)).levels).all()
     flat = bp.plot.descent([[1.0, 1.0], [0.5, 0.5]], lambda w: 1.0)
     assert not flat.collections
 
@@ -387,6 +408,13 @@ def test_network_with_the_activations_of_an_example():
     np.testing.assert_allclose(faces, matplotlib.colormaps["cividis"](norm(z)))
     assert len(ax.figure.axes) == 1
     assert_readable(ax)
+
+
+@pytest.mark.parametrize("value, words", [(0.0, "0.00"), (-1.234, "−1.23"), (250.0, "250"), (0.0012, "1e−3"),
+                                          (-3.4e7, "−3e7"), (12.0, "12.00")])
+def test_activations_are_short_numbers(value, words):
+    net = bp.Network([1, 1], output="identity", init=([[[1.0]]], None))
+    assert texts(bp.plot.network(net, x=[value], colorbar=False))[:2] == [words, words]
 
 
 def test_large_layers_are_cut():
@@ -456,6 +484,8 @@ def test_weights_are_images_of_the_columns():
     np.testing.assert_array_equal(tiles, net.weights[0].T)
     assert mosaic.mask[0].all() and mosaic.mask[:, 0].all() and mosaic.count() == 60
     assert ax.images[0].norm.vmin == -ax.images[0].norm.vmax == -np.abs(net.weights[0]).max()
+    square = bp.plot.weights(bp.Network([9, 1], seed=0), colorbar=False)
+    assert square.images[0].get_array().shape == (5, 5)
     some = bp.plot.weights(net, shape=[4, 3], max_units=2, colorbar=False)
     assert some.get_title() == "weights into the first 2 of 5 units of layer 1"
     assert some.images[0].get_array().count() == 24 and len(some.figure.axes) == 1
@@ -705,6 +735,8 @@ BAD = [
     (lambda: bp.plot.confusion_matrix([0, 1], [0, 2], classes=[0, 1]), ValueError,
      "y_predicted holds the unknown label 2 at row 1"),
     (lambda: bp.plot.confusion_matrix(np.arange(200), np.arange(200)), ValueError, "hold 200 different labels"),
+    (lambda: bp.plot.confusion_matrix(np.array([1, "a"], object), [1, 2]), TypeError, "no common order"),
+    (lambda: bp.plot.weights(NET, shape="ab"), ValueError, r"shape must be \(rows, columns\)"),
     (lambda: bp.plot.confusion_matrix([], []), ValueError, "y is empty"),
     (lambda: bp.plot.confusion_matrix([0, 1], np.eye(2), classes=["a"]), ValueError, "classes has 1 labels"),
     (lambda: bp.plot.BoundaryAnimation([[1.0]], [0]), ValueError, "X has 1 columns, expected 2"),
