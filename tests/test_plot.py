@@ -269,7 +269,7 @@ def test_points_without_labels_and_a_class_that_wins_nowhere():
     constant = bp.Network([2, 3], loss="log_loss", init=([np.eye(2, 3)], [[0.0, 0.0, -100.0]]))
     ax = bp.plot.decision_boundary(constant, limits=BOX)                 # class 2 wins nowhere
     assert np.unique(ax.collections[0].get_array()).tolist() == [0, 1]
-    np.testing.assert_allclose(boundary_points(ax) @ [1, -1], 0, atol=1e-9)
+    np.testing.assert_allclose(boundary_points(ax) @ [1, -1], 0, atol=1e-6)
 
 
 # ---- hyperplane ------------------------------------------------------------------------------------------------------
