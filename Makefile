@@ -8,8 +8,11 @@ BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name '*.py' -o -name '*.pyx' \
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
 
+EXAMPLES = $(filter-out examples/common.py,$(wildcard examples/*.py))
+KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench kernels lint clean
+.PHONY: help demo test test-long notebooks bench kernels lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -24,6 +27,10 @@ test-long: $(VENV)/tested ## run the tests and those that take minutes (builds w
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
 	$(BIN)/python -m pytest tests bench --benchmark-disable -m "slow or not slow"
 
+notebooks: $(VENV)/tested ## make notebooks of the examples: examples/*.ipynb
+	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[notebooks]"
+	$(BIN)/jupytext --quiet --to ipynb --update-metadata '$(KERNEL)' $(EXAMPLES)
+
 bench: $(VENV)-bench/ready ## time training and prediction against JAX, numba, PyTorch, scikit-learn and others, in one run
 	$(VENV)-bench/bin/python bench/run.py $(BENCH)
 
@@ -35,7 +42,7 @@ lint: | $(BIN)/pip ## check the style with ruff
 	$(BIN)/ruff check .
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) $(VENV)-bench build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(VENV)-bench examples/*.ipynb build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
 	find src tests bench examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/pip:

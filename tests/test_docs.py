@@ -49,6 +49,8 @@ def test_a_wrong_output_is_found(text, message, tmp_path):
 @pytest.mark.parametrize("name", ["backprop", *MODULES])
 def test_docstrings(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if name.startswith("backprop.plot"):
+        pytest.importorskip("matplotlib", reason="the examples draw, and need the extra `plot`")
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0
 

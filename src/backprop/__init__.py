@@ -20,6 +20,7 @@ _LAZY = {
     "model_file": "backprop.model_file",
     "optimizers": "backprop.optimizers",
     "Perceptron": "backprop.perceptron",
+    "plot": "backprop.plot",
     "schedules": "backprop.schedules",
 }
 __all__ = ["Network", "show_config", *_LAZY]
