@@ -62,7 +62,7 @@ class Case:
     """One row of the table: `task()` builds the work, `units` of it make one repetition."""
 
     name: str
-    kind: str  # training, threads, prediction, separation, product, headline, import
+    kind: str  # training, threads, many, prediction, separation, product, headline, import
     task: Callable | None
     unit: str = "µs per example"
     units: Callable = len
@@ -196,6 +196,7 @@ def _others():
             )
             for n, d in ((50_000, 20), (10_000, 784))
         ],
+        *_many(),
         *[
             Case(
                 f"product {n} wide",
@@ -238,6 +239,35 @@ def _others():
             ),
         ),
     ]
+
+
+def _many():
+    """Many networks in one call, on two cores."""
+    speed = Figure("networks per second", lambda r: 1.0 / r.seconds["backprop"], None, None, "")
+    threads = Figure("one thread / two threads", lambda r: r.against("one thread"), 1.8, 1.8)
+    each = {"kind": "many", "unit": "ms per network"}
+    for batch_size, epochs in ((1, 1), (10, 10), (50, 20)):
+        yield Case(
+            f"1000 networks 20-32-1, 500 rows, batch {batch_size}, {epochs} epochs",
+            task=lambda batch_size=batch_size, epochs=epochs: tasks.many([20, 32, 1], batch_size, epochs, 1000, 500),
+            figures=(against("sklearn", 50.0, 50.0), against("jax", 1.0, 1.0), threads, speed),
+            **each,
+        )
+    yield Case(
+        "64 networks 64-32-10, 500 rows, online, 10 epochs",
+        task=lambda: tasks.many([64, 32, 10], 1, 10, 64, 500),
+        figures=(threads, against("jax", 1.0, 1.0), speed),
+        quick=True,
+        **each,
+    )
+    yield Case(
+        "around a network: 2000 networks 2-8-1, 4 rows",
+        "many",
+        lambda: tasks.many([2, 8, 1], 1, 1, 2000, 4, threads=1),
+        unit="µs per network",
+        quick=True,
+        figures=(Figure("µs per network", lambda r: 1e6 * r.seconds["backprop"], 20.0, 20.0, "µs", at_most=True),),
+    )
 
 
 def fashion():

@@ -3,6 +3,8 @@
 import inspect
 import warnings
 
+import numpy as np
+
 import backprop as bp
 from tasks import flat
 from timing import Contender
@@ -35,6 +37,39 @@ def training(task, shuffle=False, **labels):
         return net.parameters
 
     return [Contender(**{"name": NAME, **labels}, run=run, check=check, reset=net.reset)]
+
+
+def many(task):
+    """`train_many` with a thread on each core that the task has, and with one."""
+    nets = [
+        bp.Network(
+            task.sizes, hidden="tanh", loss="half_squared_error", init=(task.weights, task.biases), seed=k
+        )
+        for k in range(len(task))
+    ]
+    data = list(zip(task.X, task.Y))
+    options = {"epochs": task.epochs, "batch_size": task.batch_size, "learning_rate": task.learning_rate}
+
+    def contender(name, cores, form):
+        def run(k):
+            for _ in range(k):
+                bp.train_many(nets, data, len(cores), shuffle=False, **options)
+
+        def reset():
+            for net in nets:
+                net.reset()
+
+        def check():
+            reset()
+            run(1)
+            return np.concatenate([nets[0].parameters, nets[-1].parameters])
+
+        return Contender(name, run, check, reset, form=form, cores=set(cores))
+
+    found = [contender(NAME, task.cores, f"train_many(n_threads={len(task.cores)})")]
+    if len(task.cores) > 1:
+        found.append(contender("one thread", sorted(task.cores)[:1], "train_many(n_threads=1)"))
+    return found
 
 
 def parameters_with(task, n_threads):

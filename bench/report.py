@@ -14,6 +14,8 @@ SCALE = {
     "µs per product": 1e6,
     "ns per row": 1e9,
     "s per epoch": 1.0,
+    "ms per network": 1e3,
+    "µs per network": 1e6,
     "ms": 1e3,
 }
 TRAINING_COLUMNS = ("jax", "numba", "numpy", "sklearn", "torch", "torch.compile", "jax f32")

@@ -125,6 +125,11 @@ class Benchmark:
     def _contenders(self, case, task, skipped):
         if case.kind == "threads":
             return self._threads(task, skipped)
+        if case.kind == "many":
+            import dataclasses
+
+            others = sorted(self.cores - {self.arguments.core})[: task.threads - 1]
+            task = dataclasses.replace(task, cores=frozenset({self.arguments.core, *others}))
         found = self._forms(self.ours, case.kind, task, skipped)
         few = {"few": True} if case.kind == "training" and self.arguments.quick else {}
         for peer in self.peers:
@@ -168,6 +173,7 @@ class Benchmark:
             tasks.Prediction: tasks.predicted,
             tasks.Separation: tasks.separated,
             tasks.Product: lambda task: task.X @ task.W,
+            tasks.Many: tasks.first_and_last_trained,
         }[type(task)]
         expected, good = {}, []
         for contender in contenders:

@@ -49,6 +49,28 @@ class Separation:
 
 
 @dataclass
+class Many:
+    """Gradient descent on many equal networks, each on its own data, in the order of the rows.
+
+    Hidden units are tanh, outputs identity; a batch of B rows minimises the mean of C = ½ Σ_j (y'_j - y_j)².
+    """
+
+    sizes: list
+    batch_size: int
+    epochs: int
+    X: np.ndarray  # (k, n, n_0)
+    Y: np.ndarray  # (k, n, n_L)
+    weights: list  # W[l], (n_{l-1}, n_l), the same for all networks
+    biases: list  # b[l], (n_l,)
+    threads: int = 2  # cores that a contender may use, where there are so many
+    learning_rate: float = 0.05
+    cores: frozenset = frozenset()  # which
+
+    def __len__(self):
+        return len(self.X)
+
+
+@dataclass
 class Product:
     """X W for square matrices."""
 
@@ -85,6 +107,12 @@ def separation(n, d, seed=0):
     X = rng.normal(size=(n, d))
     y = np.sign(X @ rng.normal(size=d) + 0.5 * np.sqrt(d) * rng.normal(size=n))
     return Separation(X, np.where(y == 0.0, 1.0, y))
+
+
+def many(sizes, batch_size, epochs, networks, rows, threads=2, seed=0):
+    rng = np.random.default_rng(seed)
+    X, Y = rng.random((networks, rows, sizes[0])), rng.random((networks, rows, sizes[-1]))
+    return Many(sizes, batch_size, epochs, X, Y, *initial(sizes, rng), threads)
 
 
 def product(n, seed=0):
@@ -147,3 +175,26 @@ def separated(task):
             w += y * x
             b += y
     return np.append(w, b)
+
+
+def first_and_last_trained(task):
+    """Parameters of the first and of the last network of a `Many`."""
+    return np.concatenate([_descended(task, task.X[k], task.Y[k]) for k in (0, -1)])
+
+
+def _descended(task, X, Y):
+    W, b = [w.copy() for w in task.weights], [v.copy() for v in task.biases]
+    for _ in range(task.epochs):
+        for start in range(0, len(X), task.batch_size):
+            x, y = X[start : start + task.batch_size], Y[start : start + task.batch_size]
+            z = [x]
+            for l, (W_l, b_l) in enumerate(zip(W, b), 1):
+                a = z[-1] @ W_l + b_l
+                z.append(a if l == len(W) else np.tanh(a))
+            delta = (z[-1] - y) / len(x)
+            for l in range(len(W) - 1, -1, -1):
+                back = (delta @ W[l].T) * (1.0 - z[l] ** 2) if l > 0 else None
+                W[l] -= task.learning_rate * z[l].T @ delta
+                b[l] -= task.learning_rate * delta.sum(axis=0)
+                delta = back
+    return flat(W, b)

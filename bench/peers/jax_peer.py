@@ -1,5 +1,6 @@
 """JAX: a whole epoch under jit and lax.scan, data on the device, buffers donated."""
 
+import threading
 import time
 from functools import partial
 
@@ -114,3 +115,69 @@ def _contender(task, step, form, unroll, dtype):
         precision="float64" if double else "float32",
         tolerance=1e-9 if double else 1e-2,
     )
+
+
+def many(task):
+    """All epochs of all networks in one compiled call, vmap over networks of scan over batches, or a part a thread."""
+    parts = len(task.cores)
+    return [_vmapped(task, 1), *([_vmapped(task, parts)] if parts > 1 and len(task) % parts == 0 else [])]
+
+
+def _vmapped(task, parts):
+    k, n, batches = len(task), task.X.shape[1], task.X.shape[1] // task.batch_size
+    X = jnp.asarray(task.X.reshape(parts, k // parts, batches, task.batch_size, -1))
+    Y = jnp.asarray(task.Y.reshape(parts, k // parts, batches, task.batch_size, -1))
+    if n % task.batch_size:
+        raise ValueError("batches of unequal size")
+
+    def step(parameters, example):
+        x, y = example
+        z = [x]
+        for l, (W, b) in enumerate(parameters, 1):
+            z.append(z[-1] @ W + b if l == len(parameters) else jnp.tanh(z[-1] @ W + b))
+        delta, new = (z[-1] - y) / x.shape[0], []
+        for l in range(len(parameters) - 1, -1, -1):
+            W, b = parameters[l]
+            new.append((W - task.learning_rate * z[l].T @ delta, b - task.learning_rate * delta.sum(axis=0)))
+            delta = (delta @ W.T) * (1.0 - z[l] ** 2) if l > 0 else None
+        return new[::-1], None
+
+    def one(parameters, X, Y):
+        def epoch(parameters, _):
+            return jax.lax.scan(step, parameters, (X, Y))[0], None
+
+        return jax.lax.scan(epoch, parameters, None, length=task.epochs)[0]
+
+    state = [None] * parts
+
+    def reset():
+        initial = [(jnp.array(W), jnp.array(b)) for W, b in zip(task.weights, task.biases)]
+        for part in range(parts):
+            state[part] = jax.block_until_ready(jax.tree.map(lambda w: jnp.stack([w] * (k // parts)), initial))
+
+    def work(part, repetitions):
+        for _ in range(repetitions):
+            state[part] = compiled(state[part], X[part], Y[part])
+        jax.block_until_ready(state[part])
+
+    def run(repetitions):
+        threads = [threading.Thread(target=work, args=(part, repetitions)) for part in range(parts)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def check():
+        reset()
+        run(1)
+        return jnp.concatenate([
+            flat([W[at] for W, _ in state[part]], [b[at] for _, b in state[part]]) for part, at in ((0, 0), (-1, -1))
+        ])
+
+    reset()
+    X, Y = [X[part] for part in range(parts)], [Y[part] for part in range(parts)]
+    start = time.perf_counter()
+    compiled = jax.jit(jax.vmap(one), donate_argnums=0).lower(state[0], X[0], Y[0]).compile()
+    seconds = time.perf_counter() - start
+    form = "vmap of scan" if parts == 1 else f"vmap of scan, {parts} threads with a part of the networks each"
+    return Contender(NAME, run, check, reset, form=form, compile_seconds=seconds, cores=set(task.cores))

@@ -11,8 +11,10 @@ __version__ = "0.1.0"
 _LAZY = {
     "data": "backprop.data",
     "EarlyStopping": "backprop.stopping",
+    "Ensemble": "backprop.ensemble",
     "errors": "backprop.errors",
     "gradient_descent": "backprop.descent",
+    "grid": "backprop.search",
     "History": "backprop.history",
     "load": "backprop.model_file",
     "metrics": "backprop.metrics",
@@ -22,6 +24,7 @@ _LAZY = {
     "Perceptron": "backprop.perceptron",
     "plot": "backprop.plot",
     "schedules": "backprop.schedules",
+    "train_many": "backprop.many",
 }
 __all__ = ["Network", "show_config", *_LAZY]
 

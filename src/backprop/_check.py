@@ -9,7 +9,10 @@ import os
 
 import numpy as np
 
+from backprop._dispatch import core
+
 MAX_ELEMENTS = 2**40        # beyond this a size is a mistake, and the error comes before the allocation
+_FLOAT64 = np.dtype(np.float64)
 
 
 def _kind(value):
@@ -34,6 +37,8 @@ def array(value, name, ndim, *, copy=False):
 
     Raises ValueError (NaN, inf, ragged, complex, wrong number of dimensions) or TypeError (strings, objects, None).
     """
+    if _is_ready(value) and value.ndim == ndim and value.size and core.is_finite(value.reshape(-1)):
+        return value.copy() if copy else value
     result = _float64(value, name)
     if result.ndim != ndim:
         if result.size == 0:
@@ -47,6 +52,14 @@ def array(value, name, ndim, *, copy=False):
     if type(out) is not np.ndarray:                      # np.matrix, np.memmap and friends: the plain base class
         out = out.view(np.ndarray)
     return out.copy() if copy and out is value else out
+
+
+def _is_ready(value):
+    """Whether `value` is what the kernels take, but for what it holds."""
+    if type(value) is not np.ndarray or value.dtype != _FLOAT64:
+        return False
+    flags = value.flags
+    return flags.c_contiguous and flags.aligned
 
 
 def _float64(value, name):
@@ -167,7 +180,7 @@ def _same_rows(found, rows, name):
 
 def targets(value, name, *, rows, columns):
     """Targets of a network: (rows, columns); a 1-D array of `rows` values serves a network with one output."""
-    raw = _float64(value, name)
+    raw = value if _is_ready(value) else _float64(value, name)
     if raw.ndim == 1 and columns == 1:
         raw = raw.reshape(-1, 1)
     out = array(raw, name, 2)

@@ -4,10 +4,19 @@ import math
 
 import numpy as np
 
+from backprop._dispatch import core
+
 
 def zeros(*shape):
     """A zeroed, C-contiguous float64 array whose first element is 64-byte aligned."""
-    size = math.prod(shape)
-    raw = np.zeros(size + 8)
-    skip = -(raw.ctypes.data // 8) % 8
-    return raw[skip:skip + size].reshape(shape)
+    return each(math.prod(shape))[0].reshape(shape)
+
+
+def each(*sizes):
+    """Zeroed float64 vectors of these sizes, each 64-byte aligned, from one allocation."""
+    raw = np.zeros(sum(sizes) + 8 * len(sizes))
+    start, parts = core.misalignment(raw), []
+    for size in sizes:
+        parts.append(raw[start:start + size])
+        start += (size + 7) & ~7
+    return parts

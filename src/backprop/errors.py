@@ -59,6 +59,29 @@ class ConcurrentUseError(RuntimeError):
     """Two threads tried to train one network at the same time."""
 
 
+class TrainingErrors(ExceptionGroup):
+    """Some of the networks of `backprop.train_many` failed; the others are trained.
+
+    Attributes
+    ----------
+    indices : tuple of int
+        Which networks failed.
+    exceptions : tuple of Exception
+        What each of them raised.
+    histories : tuple
+        Of all networks, None for those that failed; what those did before is in their `history`.
+    """
+
+    def __new__(cls, message, exceptions, indices=(), histories=()):
+        self = super().__new__(cls, message, exceptions)
+        self.indices, self.histories = tuple(indices), tuple(histories)
+        return self
+
+    def derive(self, exceptions):
+        indices = [i for i, error in zip(self.indices, self.exceptions) if error in exceptions]
+        return TrainingErrors(self.message, exceptions, indices, self.histories)
+
+
 class NotFittedError(ValueError, AttributeError):
     """An estimator was used before `fit` (scikit-learn's class of this name, too, where that is imported)."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from backprop import _check, losses
 
 
-@dataclass
+@dataclass(slots=True)
 class Examples:
     """Inputs (n, n_0), targets (n, n_L) and weights (n,) or None, all checked."""
 

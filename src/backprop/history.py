@@ -53,11 +53,19 @@ class History:
     """
 
     def __init__(self, metrics=()):
-        self._names = [*COLUMNS, *metrics]
-        for name in self._names:
-            setattr(self, name, [])
+        self._names = (*COLUMNS, *metrics)
+        self._waiting = []               # what `extend_later` has promised; the lists are made when first looked at
         self.stop_reason = None
         self.best_epoch = None
+
+    def __getattr__(self, name):         # called for what is not there yet: the columns, before they are looked at
+        if name.startswith("_") or name not in self._names:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        columns = {column: [] for column in self._names}
+        for make, arguments, count in self._waiting:
+            _extend(columns, make(*arguments), count)
+        self.__dict__.update(columns)
+        return columns[name]
 
     def keys(self):
         """Names of the columns; with `history[name]` this makes ``dict(history)`` the columns.
@@ -154,8 +162,22 @@ class History:
         columns : dict
         count : int
         """
-        for name in self._names:
-            getattr(self, name).extend(columns[name] if name in columns else [None] * count)
+        _extend({name: self[name] for name in self._names}, columns, count)
+
+    def extend_later(self, make, arguments, count):
+        """`extend` by make(*arguments), when a column is next looked at: most of many networks' histories never are.
+
+        Parameters
+        ----------
+        make : callable
+            A function of a module, so that the history can be pickled.
+        arguments : tuple
+        count : int
+        """
+        if "epoch" in self.__dict__:
+            self.extend(make(*arguments), count)
+        else:
+            self._waiting.append((make, arguments, count))
 
     def trim(self):
         """Drop the epoch that an interruption left half written, so that all columns are equally long again."""
@@ -177,14 +199,21 @@ class History:
         rows = range(len(self))
         if len(self) > TABLE_ROWS:
             rows = [*rows[:TABLE_ROWS // 2], None, *rows[-TABLE_ROWS // 2:]]
-        cells = [names, *[["..." if row is None else _cell(self[name][row]) for name in names] for row in rows]]
+        cells = [names, *[["..." if row is None else cell(self[name][row]) for name in names] for row in rows]]
         widths = [max(len(line[k]) for line in cells) for k in range(len(names))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in cells]
         return "\n".join([*lines, f"stop_reason: {self.stop_reason}"
                                   + ("" if self.best_epoch is None else f"; best_epoch: {self.best_epoch}")])
 
 
-def _cell(value):
+def _extend(lists, columns, count):
+    nothing = [None] * count
+    for name, values in lists.items():
+        values.extend(columns.get(name, nothing))
+
+
+def cell(value):
+    """A value of a column as a table shows it."""
     if value is None:
         return "-"
     return str(value) if isinstance(value, int) else f"{value:.6g}"

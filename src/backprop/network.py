@@ -93,6 +93,7 @@ class Network:
     def _bind(self):
         """Everything that follows from the parameter vector: the views, the core's plan, the buffer for one example."""
         numbers = [activations.number(name) for name in self._activations]
+        self._n_parameters = sum((n_in + self._bias) * n_out for n_in, n_out in zip(self._sizes, self._sizes[1:]))
         self._weights, self._biases = self._split(self._parameters)
         self._plan = core.plan(self._sizes, numbers, self._loss_number, self._bias, self._parameters)
         self._memory_one = _memory.zeros(core.work_size(self._plan, 1))
@@ -140,7 +141,7 @@ class Network:
 
     @property
     def n_parameters(self):
-        return sum(n_in * n_out + (n_out if self._bias else 0) for n_in, n_out in zip(self._sizes, self._sizes[1:]))
+        return self._n_parameters
 
     @property
     def parameters(self):
@@ -241,7 +242,7 @@ class Network:
         return "network", self, {}
 
     def __getstate__(self):
-        derived = ("_weights", "_biases", "_plan", "_memory_one", "_lock", "_owner")
+        derived = ("_weights", "_biases", "_n_parameters", "_plan", "_memory_one", "_lock", "_owner")
         return {key: value for key, value in self.__dict__.items() if key not in derived}
 
     def __setstate__(self, state):
@@ -626,8 +627,7 @@ class Network:
             clip_norm=clip_norm, max_norm=max_norm, max_seconds=max_seconds, max_updates=max_updates,
             target_loss=target_loss, callbacks=callbacks, progress=progress, n_threads=n_threads,
             checkpoint_path=checkpoint_path, checkpoint_every=checkpoint_every)
-        with self._exclusive("train"):
-            return training.run(self, checked)
+        return training.run(self, checked)
 
     # ---- words ---------------------------------------------------------------------------------------------------
 

@@ -63,6 +63,7 @@ class Optimizer:
         self.solver = name in SOLVERS
         self.n_slots, self.n_state, self.full_batch_only = row["n_slots"], row["n_state"], row["full_batch_only"]
         self.formula = row["formula"]
+        self._numbers = np.array([*self.hyper.values(), *[0.0] * self.n_state])
 
     @property
     def learning_rate(self):
@@ -71,7 +72,7 @@ class Optimizer:
 
     def numbers(self):
         """The core's numbers at the start: hyper-parameters in table order, then zeros for the running ones."""
-        return np.array([*self.hyper.values(), *[0.0] * self.n_state])
+        return self._numbers.copy()
 
     def __eq__(self, other):
         return isinstance(other, Optimizer) and (self.name, self.hyper) == (other.name, other.hyper)

@@ -50,39 +50,69 @@ class Options:
         return [*names, *(f"val_{name}" for name in names)] if self.validation is not None else names
 
 
-def check(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffle, sample_weight, class_weight,
-          validation, early_stopping, schedule, metrics, l1, l2, dropout, clip_norm, max_norm, max_seconds,
-          max_updates, target_loss, callbacks, progress, n_threads, checkpoint_path, checkpoint_every):
+def check(network, X, Y, *, sample_weight, **arguments):
     """`Options` from the arguments of `Network.train`, or the error that names the argument; nothing is changed."""
-    shuffle = _check.boolean(shuffle, "shuffle")
-    train, held, split_seed = _data(network, X, Y, sample_weight, class_weight, validation, shuffle)
-    batch_size, optimizer = _batch_and_rule(batch_size, len(train), optimizer, learning_rate)
-    options = Options(
-        train=train, validation=held, split_seed=split_seed, epochs=_check.integer(epochs, "epochs", minimum=0),
-        batch_size=batch_size, optimizer=optimizer, shuffle=shuffle and batch_size < len(train),
-        schedule=schedules.resolve(schedule), plateau=None,
-        early_stopping=stopping.resolve(early_stopping), monitor=None,
-        metrics=_metrics(metrics, train, network),
-        l1=_check.real(l1, "l1", minimum=0.0), l2=_check.real(l2, "l2", minimum=0.0),
-        dropout=_dropout(dropout, len(network._sizes) - 2),
-        clip_norm=_optional(clip_norm, "clip_norm", above=0.0) or 0.0,
-        max_norm=_optional(max_norm, "max_norm", above=0.0) or 0.0,
-        max_seconds=_optional(max_seconds, "max_seconds", above=0.0),
-        max_updates=None if max_updates is None else _check.integer(max_updates, "max_updates", minimum=1),
-        target_loss=_optional(target_loss, "target_loss"),
-        callbacks=_callbacks(callbacks), progress=_check.boolean(progress, "progress"),
-        n_threads=_check.integer(n_threads, "n_threads", minimum=1, maximum=MAX_THREADS),
-        checkpoint_path=None if checkpoint_path is None else _checkpoint_path(checkpoint_path, network),
-        checkpoint_every=_check.integer(checkpoint_every, "checkpoint_every", minimum=1))
-    _monitors(options)
-    if optimizer.solver:
-        solvers.check(network, options)
-    if not network_is_finite(network):
-        raise ValueError("the network's parameters are not finite; set them or call reset()")
-    if options.checkpoint_path is not None:
-        options.record = record(options)
-        _check_checkpoint(network, options)
-    return options
+    return Arguments(**arguments).of(network, X, Y, sample_weight)
+
+
+_NO_METRICS = metrics.Metrics((), None, soft=False)
+
+
+class Arguments:
+    """The arguments of `Network.train` but for the network and its data: checked once, for any number of networks.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that goes with no network and no data.
+    """
+
+    def __init__(self, *, epochs, batch_size, optimizer, learning_rate, shuffle, class_weight, validation,
+                 early_stopping, schedule, metrics, l1, l2, dropout, clip_norm, max_norm, max_seconds, max_updates,
+                 target_loss, callbacks, progress, n_threads, checkpoint_path, checkpoint_every):
+        self.batch_size, self.class_weight, self.validation = _batch_size(batch_size), class_weight, validation
+        self.metrics = _NO_METRICS if type(metrics) is tuple and not metrics else metrics
+        self.checkpoint_path = checkpoint_path
+        self.dropout = dropout if _is_list(dropout) else _check.real(dropout, "dropout", minimum=0.0, below=1.0)
+        self.shuffle = _check.boolean(shuffle, "shuffle")
+        self.common = {
+            "epochs": _check.integer(epochs, "epochs", minimum=0),
+            "optimizer": optimizers.resolve(optimizer, _optional(learning_rate, "learning_rate", above=0.0)),
+            "schedule": schedules.resolve(schedule), "early_stopping": stopping.resolve(early_stopping),
+            "l1": _check.real(l1, "l1", minimum=0.0), "l2": _check.real(l2, "l2", minimum=0.0),
+            "clip_norm": _optional(clip_norm, "clip_norm", above=0.0) or 0.0,
+            "max_norm": _optional(max_norm, "max_norm", above=0.0) or 0.0,
+            "max_seconds": _optional(max_seconds, "max_seconds", above=0.0),
+            "max_updates": None if max_updates is None else _check.integer(max_updates, "max_updates", minimum=1),
+            "target_loss": _optional(target_loss, "target_loss"),
+            "callbacks": _callbacks(callbacks), "progress": _check.boolean(progress, "progress"),
+            "n_threads": _check.integer(n_threads, "n_threads", minimum=1, maximum=MAX_THREADS),
+            "checkpoint_every": _check.integer(checkpoint_every, "checkpoint_every", minimum=1)}
+
+    @property
+    def same_for_all(self):
+        """Whether new networks of one kind and the same data have equal options: a random part is each one's own."""
+        return self.validation is None or isinstance(self.validation, (tuple, list)) or not self.shuffle
+
+    def of(self, network, X, Y, sample_weight):
+        """`Options` for one network and its data, or the error that names the argument; nothing is changed."""
+        train, held, split_seed = _data(network, X, Y, sample_weight, self.class_weight, self.validation, self.shuffle)
+        batch_size = _batch_of(self.batch_size, len(train), self.common["optimizer"])
+        options = object.__new__(Options)                # Options(**self.common, ...), in a third of the time
+        options.__dict__.update(
+            self.common, train=train, validation=held, split_seed=split_seed, batch_size=batch_size,
+            shuffle=self.shuffle and batch_size < len(train), plateau=None, monitor=None,
+            metrics=self.metrics if self.metrics is _NO_METRICS else _metrics(self.metrics, train, network),
+            dropout=_dropout(self.dropout, len(network._sizes) - 2),
+            checkpoint_path=None if self.checkpoint_path is None else _checkpoint_path(self.checkpoint_path, network))
+        _monitors(options)
+        if options.optimizer.solver:
+            solvers.check(network, options)
+        check_finite(network)
+        if options.checkpoint_path is not None:
+            options.record = record(options)
+            _check_checkpoint(network, options)
+        return options
 
 
 def _data(network, X, Y, sample_weight, class_weight, validation, shuffle):
@@ -96,24 +126,29 @@ def _data(network, X, Y, sample_weight, class_weight, validation, shuffle):
     return train, held, seed
 
 
-def _batch_and_rule(batch_size, n, optimizer, learning_rate):
+def _batch_size(batch_size):
+    """A number of rows or "full"."""
     if isinstance(batch_size, str):
         if batch_size != "full":
             raise ValueError(f"batch_size must be an integer or 'full', got {_check.shown(batch_size)}")
-        batch_size = n
-    batch_size = min(_check.integer(batch_size, "batch_size", minimum=1), n)
-    optimizer = optimizers.resolve(optimizer, _optional(learning_rate, "learning_rate", above=0.0))
+        return batch_size
+    return _check.integer(batch_size, "batch_size", minimum=1)
+
+
+def _batch_of(batch_size, n, optimizer):
+    """Rows of a batch of n examples, as the optimizer may have them."""
+    batch_size = n if batch_size == "full" else min(batch_size, n)
     if optimizer.full_batch_only and batch_size != n:
         reason = "it solves for all examples at once" if optimizer.solver else (
             "its step sizes follow the sign of the whole gradient")
         raise ValueError(f"optimizer {optimizer.name!r} needs batch_size='full': {reason}")
-    return batch_size, optimizer
+    return batch_size
 
 
 def _metrics(names, train, network):
     if not (isinstance(names, (str, metrics.Metric)) or callable(names) or _is_iterable(names)):
         raise TypeError(f"metrics must be names or callables, got {type(names).__name__}")
-    return metrics.Metrics(names, train.Y, soft=network.activations[-1] == "softmax")
+    return metrics.Metrics(names, train.Y, soft=network._activations[-1] == "softmax")
 
 
 def _callbacks(callbacks):
@@ -181,17 +216,20 @@ def _optional(value, name, **bounds):
     return None if value is None else _check.real(value, name, **bounds)
 
 
+def _is_list(value):
+    return isinstance(value, (list, tuple)) or isinstance(value, np.ndarray) and value.ndim == 1
+
+
 def _dropout(value, n_hidden):
     """(L + 1,) rates from one rate or one per hidden layer; None where nothing is dropped."""
-    if isinstance(value, (list, tuple)) or isinstance(value, np.ndarray) and value.ndim == 1:
+    if _is_list(value):
         if len(value) != n_hidden:
             raise ValueError(f"dropout has {len(value)} rates, expected {n_hidden} (one per hidden layer)")
         rates = [_check.real(rate, f"dropout[{l}]", minimum=0.0, below=1.0) for l, rate in enumerate(value)]
     else:
-        rate = _check.real(value, "dropout", minimum=0.0, below=1.0)
-        if rate > 0.0 and n_hidden == 0:
-            raise ValueError(f"dropout={rate:g} needs hidden layers, and the network has none")
-        rates = [rate] * n_hidden
+        if value > 0.0 and n_hidden == 0:
+            raise ValueError(f"dropout={value:g} needs hidden layers, and the network has none")
+        rates = [value] * n_hidden
     return np.array([0.0, *rates, 0.0]) if any(rates) else None
 
 
@@ -211,6 +249,7 @@ def _monitors(options):
         options.plateau = stopping.monitor(name, plateau.mode, measured, options.metrics, "reduce_on_plateau")
 
 
-def network_is_finite(network):
-    """Whether every parameter is finite (a user may have written anything through the views)."""
-    return core.is_finite(network._parameters)
+def check_finite(network):
+    """Refuse a network with a parameter that is not finite: a user may have written anything through the views."""
+    if not core.is_finite(network._parameters):
+        raise ValueError("the network's parameters are not finite; set them or call reset()")

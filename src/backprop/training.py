@@ -131,14 +131,48 @@ class Task:
 
 def run(network, options):
     """Train `network` in place; returns its `History`."""
+    training = steps(network, options)
+    go_on, what = training.send, None
+    while True:
+        try:
+            job, n_threads = go_on(what)
+            started = time.perf_counter()
+            status, parts = _work(job, n_threads)
+            go_on, what = training.send, (status, parts, time.perf_counter() - started)
+        except StopIteration as end:
+            return end.value
+        except BaseException as error:
+            if training.gi_frame is None:        # it is the training itself that has failed
+                raise
+            go_on, what = training.throw, error  # Ctrl-C, most likely
+
+
+def pace():
+    """Seconds that the next call of the core may take: what `steps` takes where nothing else is given."""
+    return SLICE_SECONDS
+
+
+def steps(network, options, pace=pace):
+    """The training of `network` as a generator, which leaves its jobs to the caller and returns its `History`.
+
+    It yields (job of the core, threads for it) and is sent (status, parts trained, seconds) of the work done. What is
+    thrown into it ends the training there, with the parameters as they were before the job. `pace` gives the seconds
+    that the next job may take; it is called wherever Ctrl-C is to be heard, and may raise.
+    """
+    with network._exclusive("train"):
+        return (yield from _books(network, options, pace))
+
+
+def _books(network, options, pace):
+    """What stands around the epochs: the history, and its end whatever way the training ends."""
     history, earlier = History(options.columns()), network.history
     before = _remembered(network)
     network._earlier_history = earlier if earlier is not None and earlier.stop_reason is None else None
     network.history = history
     first = network.epochs_trained
-    loop, untouched = _Run(network, options, history, generator=before[-1]), None
+    loop, untouched = _Run(network, options, history, before[-1], pace), None
     try:
-        history.stop_reason = loop.epochs()
+        history.stop_reason = yield from loop.epochs()
     except BaseException as error:
         history.trim()
         network.epochs_trained = first + len(history)
@@ -151,7 +185,8 @@ def run(network, options):
         loop.close(restore_best=untouched is None)
         if untouched is not None:
             _restore(network, untouched)
-    logger.info("trained %d epochs, %r", len(history), history)
+    if logger.isEnabledFor(logging.INFO):        # looking at the history has its price
+        logger.info("trained %d epochs, %r", len(history), history)
     return history
 
 
@@ -173,18 +208,19 @@ def _restore(network, remembered):
 class _Run:
     """One call of `train`: the task for the core, the clock, and what is told after each epoch."""
 
-    def __init__(self, network, options, history, generator):
-        self.network, self.options, self.history = network, options, history
+    def __init__(self, network, options, history, generator, pace):
+        self.network, self.options, self.history, self.pace = network, options, history, pace
         self.state = _training_state(network, options)
         self.n = len(options.train)
         block = min(options.batch_size, MAX_BLOCK)
+        gradient, memory, online_memory = _memory.each(
+            network._parameters.size, core.work_size(network._plan, block, options.n_threads),
+            core.online_size(network._plan))
         self.task = Task(
             X=options.train.X, Y=options.train.Y if network._own_loss is None else np.zeros(options.train.Y.shape),
             weight=options.train.weight, batch_size=options.batch_size, block=block,
             optimizer=self.state.optimizer.number, numbers=self.state.numbers, slots=self.state.slots,
-            gradient=_memory.zeros(network._parameters.size),
-            memory=_memory.zeros(core.work_size(network._plan, block, options.n_threads)),
-            online_memory=_memory.zeros(core.online_size(network._plan)), nonzero=self._nonzero(),
+            gradient=gradient, memory=memory, online_memory=online_memory, nonzero=self._nonzero(),
             l1=options.l1, l2=options.l2, clip_norm=options.clip_norm, max_norm=options.max_norm,
             dropout=self._dropout(block), n_threads=_team_size(network, options))
         self.updates_per_epoch = -(-self.n // options.batch_size)
@@ -197,8 +233,8 @@ class _Run:
         network._stopping_state = None if self.best is None else self.best.state
         self.last_epoch = network.epochs_trained + options.epochs
         self.listeners = self._somebody_listens()
-        self.started = time.perf_counter()
-        self.rows_per_second = 1e9 / network.n_parameters        # a cautious guess until the first call is measured
+        self.started, self.away = time.perf_counter(), 0.0       # away: seconds that were spent on other networks
+        self.rows_per_second = 1e9 / (500 + network.n_parameters)    # a cautious guess until a call has been measured
         self.singly = self.listeners                 # whether each epoch is a call of the core of its own
         self.generator = None                        # the state of the generator, as it is once dropout has its key
         if options.shuffle:
@@ -239,7 +275,7 @@ class _Run:
                 or self.network._own_loss is not None)
 
     def epochs(self):
-        """All epochs; returns the stop reason."""
+        """All epochs, a generator of jobs; returns the stop reason."""
         if self.best is not None and self.best.given_up():       # saved by a callback of the last epoch
             return "early_stopping"
         if self.solver is not None and self.options.epochs > 0:
@@ -249,11 +285,11 @@ class _Run:
             if done and (reason := self._budget_spent()):
                 return reason
             self._set_mark()
-            count = 1 if self.singly else self._epochs_at_once(self.options.epochs - done)
+            count = 0 if self.singly else self._epochs_at_once(self.options.epochs - done)
             try:
-                reason, visited = self._train(count)
+                reason, visited = yield from self._train(count)
             except Exception:
-                if not self._rewound() or count == 1:
+                if not self._rewound() or count <= 1:
                     raise
                 self.singly = True           # again, one by one, up to the epoch that fails
                 continue
@@ -261,16 +297,19 @@ class _Run:
                 reason = self._budget_spent()
             if reason is not None:
                 return reason
-            done += count
+            done += max(count, 1)
             self._checkpoint()
         return "epochs"
 
     def _train(self, count):
-        """The next `count` epochs and their books; (stop reason or None, examples visited in an epoch)."""
+        """The next `count` epochs and their books; (stop reason or None, examples visited in an epoch).
+
+        `count` is 0 for one epoch in as many calls of the core as it takes.
+        """
         self._set_rate()
-        started = time.perf_counter()
-        totals, visited = self._many(count) if count > 1 else self._one()
-        return self._record(totals, visited, time.perf_counter() - started), visited
+        started = self.seconds()
+        totals, visited = yield from (self._many(count) if count > 0 else self._one())
+        return self._record(totals, visited, self.seconds() - started), visited
 
     # an epoch that fails
 
@@ -310,6 +349,7 @@ class _Run:
             self.best.restore()
             self.history.best_epoch = self.best.epoch
         self.network._stopping_state = self.network._earlier_history = self.state.checkpoint = None
+        self.measured = self.solver = None       # they know the loop: a cycle, which would keep their arrays a while
         if self.bar is not None:
             self.bar.close()
 
@@ -338,24 +378,28 @@ class _Run:
             return "max_updates"
         return "max_seconds" if self.out_of_time() else None
 
+    def seconds(self):
+        """Seconds that this training has taken so far."""
+        return time.perf_counter() - self.started - self.away
+
     def out_of_time(self):
         """Whether `max_seconds` are over."""
-        return self.options.max_seconds is not None and time.perf_counter() - self.started >= self.options.max_seconds
+        return self.options.max_seconds is not None and self.seconds() >= self.options.max_seconds
 
     def _updates_left(self):
         return np.inf if self.options.max_updates is None else self.options.max_updates - self.updates
 
     def _epochs_at_once(self, left):
-        """How many epochs the next call of the core may hold: what fits a slice and the budget."""
-        return max(1, int(min(left, SLICE_EPOCHS, self._until_checkpoint(), self._slice_rows() // self.n,
-                              self._updates_left() // self.updates_per_epoch)))
+        """How many whole epochs the next call of the core may hold: what fits a slice and the budget; perhaps none."""
+        return int(min(left, SLICE_EPOCHS, self._until_checkpoint(), self._slice_rows() // self.n,
+                       self._updates_left() // self.updates_per_epoch))
 
     def slice_seconds(self):
         """How long the core may work until Ctrl-C and the clock are looked at again."""
+        seconds = self.pace()
         if self.options.max_seconds is None:
-            return SLICE_SECONDS
-        left = self.options.max_seconds - (time.perf_counter() - self.started)
-        return min(SLICE_SECONDS, max(left, 0.0))
+            return seconds
+        return min(seconds, max(self.options.max_seconds - self.seconds(), 0.0))
 
     def _slice_rows(self):
         """How many examples may be trained on until then."""
@@ -374,14 +418,13 @@ class _Run:
 
     def _orders(self, count):
         """(count, n) indices: the order of visits in each of the next epochs."""
-        orders = np.empty((count, self.n), dtype=np.intp)
-        orders[:] = np.arange(self.n, dtype=np.intp)
+        orders = np.arange(self.n, dtype=np.intp).reshape(1, -1).repeat(count, axis=0)
         return _order.shuffle(orders, self.network._generator) if self.options.shuffle else orders
 
     def _many(self, count):
         """(Σ w C of each epoch, examples visited in an epoch) after `count` epochs in one call of the core."""
         totals = np.zeros(count)
-        self._call(self._orders(count).ravel(), self.n, totals, self.mark)
+        yield from self._call(self._orders(count).ravel(), self.n, totals, self.mark)
         self.updates += count * self.updates_per_epoch
         return totals, self.n
 
@@ -394,7 +437,7 @@ class _Run:
         while start < self.n:
             batches = 1 if own else int(min(max(1, self._slice_rows() // batch_size), self._updates_left()))
             stop = min(self.n, start + batches * batch_size)
-            call(order[start:stop], stop - start, totals, before)
+            yield from call(order[start:stop], stop - start, totals, before)
             self.updates += -(-(stop - start) // batch_size)
             start = stop
             if start < self.n:
@@ -406,15 +449,15 @@ class _Run:
     def _call(self, order, rows, totals, before):
         """One call of the core; on divergence, and if Ctrl-C hides the status, the arrays `before` it come back."""
         network, state, status = self.network, self.state, None
-        started = time.perf_counter()
+        job = core.job(network._plan, self.task, order, rows, totals, self.task.n_threads)
+        left = time.perf_counter()
         try:
-            job = core.job(network._plan, self.task, order, rows, totals, self.task.n_threads)
-            status, parts = _work(job, self.task.n_threads)
+            status, parts, seconds = yield job, self.task.n_threads
         finally:
             if status != 0:
                 for array, kept in zip(self._arrays(), before):
                     array[...] = kept
-        seconds = time.perf_counter() - started
+        self.away += time.perf_counter() - left - seconds
         if status != 0:
             raise DivergenceError(
                 f"the loss or a parameter became infinite or NaN in epoch {network.epochs_trained + parts + 1} with "
@@ -436,7 +479,7 @@ class _Run:
             P = np.empty(Y.shape)
             core.forward_dropped(network._plan, self.task, X, P)
             each, self.task.Y[order] = network._own_loss(Y, P)
-        self._call(order, rows, np.zeros(1), before)
+        yield from self._call(order, rows, np.zeros(1), before)
         totals[0] += each.sum() if train.weight is None else (train.weight[order] * each).sum()
 
     # what follows an epoch
@@ -462,16 +505,13 @@ class _Run:
     def _record(self, totals, visited, seconds):
         """History, schedule, stopping, callbacks and progress of the epochs just trained; a stop reason or None."""
         network, history, count = self.network, self.history, len(totals)
-        first = network.epochs_trained + 1
-        columns = {
-            "epoch": range(first, first + count), "loss": (totals / visited).tolist(),
-            "penalty": [self._penalty()] * count,
-            "learning_rate": [None if self.solver is not None else float(self.state.numbers[0])] * count,
-            "seconds": [seconds / count] * count,
-            "examples_per_second": [visited * count / max(seconds, 1e-9)] * count}
+        rate = None if self.solver is not None else float(self.state.numbers[0])
+        columns = network.epochs_trained + 1, totals, visited, self._penalty(), rate, seconds
         if self.measured.anything:
-            columns.update((name, [value]) for name, value in self.measured.values().items())
-        history.extend(columns, count)
+            measured = {name: [value] for name, value in self.measured.values().items()}
+            history.extend({**_columns(*columns), **measured}, count)
+        else:
+            history.extend_later(_columns, columns, count)
         network.epochs_trained += count
         if self.listeners or self.bar is not None:
             return self._tell(count)
@@ -509,6 +549,14 @@ class _Run:
         self.bar.update(count)
 
 
+def _columns(first, totals, visited, penalty, rate, seconds):
+    """The history's columns of the epochs from `first` on, whose losses sum to `totals` over the examples visited."""
+    count = len(totals)
+    return {"epoch": range(first, first + count), "loss": (totals / visited).tolist(), "penalty": [penalty] * count,
+            "learning_rate": [rate] * count, "seconds": [seconds / count] * count,
+            "examples_per_second": [visited * count / max(seconds, 1e-9)] * count}
+
+
 def processors():
     """Processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -516,6 +564,8 @@ def processors():
 
 def _team_size(network, options):
     """Threads that are worth their barriers: no more than asked for, than processors, or than a step's work feeds."""
+    if options.n_threads == 1:
+        return 1
     flops = 6 * network.n_parameters * options.batch_size
     return max(1, min(options.n_threads, processors(), int(flops / THREAD_FLOPS)))
 
@@ -547,7 +597,8 @@ def _training_state(network, options):
         state.numbers[:hyper] = optimizer.numbers()[:hyper]
         state.optimizer = optimizer
     else:
-        old, slots = state, _memory.zeros(optimizer.n_slots, network._parameters.size)
+        old, shape = state, (optimizer.n_slots, network._parameters.size)
+        slots = _memory.zeros(*shape) if optimizer.n_slots else np.empty(shape)
         state = TrainingState(optimizer, optimizer.numbers(), slots)
         if old is not None:
             state.visits, state.dropout_key = old.visits, old.dropout_key

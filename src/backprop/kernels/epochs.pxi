@@ -3,9 +3,13 @@
 cdef bint all_finite(const double *x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
     cdef vd bad = v_set(0.0)
-    while i < n:                  # 0 · x is NaN where x is not finite, and a NaN in a sum stays
+    while i + VL <= n:            # 0 · x is NaN where x is not finite, and a NaN in a sum stays
         bad = bad + v_load(x + i) * 0.0
         i += VL
+    while i < n:
+        if x[i] - x[i] != 0.0:
+            return False
+        i += 1
     return v_all_zero(bad)
 
 
@@ -136,6 +140,39 @@ def work(job, Py_ssize_t t=0):
     return j.status, j.done
 
 
+cdef double clock() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec + 1e-9 * now.tv_nsec
+
+
+def work_all(list jobs):
+    """Do the jobs, of one thread each, one after the other; returns a list of (status, parts trained, seconds)."""
+    cdef Py_ssize_t k, n = len(jobs)
+    cdef Job **all = <Job **>calloc(n + 1, sizeof(Job *))
+    cdef double *seconds = <double *>calloc(n + 1, sizeof(double))
+    cdef uint64_t flags
+    cdef double before, after
+    try:
+        if all == NULL or seconds == NULL:
+            raise MemoryError
+        for k in range(n):
+            all[k] = <Job *>PyCapsule_GetPointer(jobs[k], JOB)
+        with nogil:
+            flags = bp_flush_subnormals()
+            before = clock()
+            for k in range(n):
+                work_on(all[k], 0)
+                after = clock()
+                seconds[k] = after - before
+                before = after
+            bp_restore_flags(flags)
+        return [(all[k].status, all[k].done, seconds[k]) for k in range(n)]
+    finally:
+        free(all)
+        free(seconds)
+
+
 def abandon(job):
     """Let the team's threads go home at their next barrier: one of them could not be started."""
     bp_abandon(&(<Job *>PyCapsule_GetPointer(job, JOB)).barrier)
@@ -171,5 +208,13 @@ cdef double learn_example(const Network *net, const Work *work, const double *x,
 
 
 def is_finite(const double[::1] x):
-    """Whether all of x (its length a multiple of 8) is finite."""
-    return bool(all_finite(&x[0], x.shape[0]))
+    """Whether all of x, which is not empty, is finite."""
+    cdef bint finite
+    with nogil:
+        finite = all_finite(&x[0], x.shape[0])
+    return bool(finite)
+
+
+def misalignment(const double[::1] x):
+    """How many elements come before the first at a multiple of 64 bytes."""
+    return (-(<size_t>&x[0] // 8)) % 8

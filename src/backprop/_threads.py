@@ -1,0 +1,50 @@
+"""How many threads a call takes that is not told: no more than the processors, nor than the surroundings leave it."""
+
+import os
+import sys
+import threading
+
+# The first is what joblib's processes and Dask's nannies set for their workers, and what users set; "4,2" is one number
+# for each level of nesting.
+_VARIABLES = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "LOKY_MAX_CPU_COUNT")
+
+
+def available():
+    """Threads for a call with ``n_threads=None``, at least 1.
+
+    The processors that this process may run on, no more than the environment's OMP_NUM_THREADS, OMP_THREAD_LIMIT and
+    LOKY_MAX_CPU_COUNT; in a thread of joblib's 1, and in a worker of Dask's its share of the processors.
+    """
+    from backprop import training
+
+    if _in_a_thread_of_joblib():
+        return 1
+    processors = training.processors()
+    return max(1, min([processors // _threads_of_the_dask_worker(), *_limits()]))
+
+
+def _limits():
+    for name in _VARIABLES:
+        first = os.environ.get(name, "").split(",")[0].strip()
+        if first.isdecimal() and int(first) > 0:
+            yield int(first)
+
+
+def _in_a_thread_of_joblib():
+    """Whether this is a task of a joblib.Parallel that runs its tasks in threads of this process."""
+    parallel = sys.modules.get("joblib.parallel")        # nobody who did not import it runs in its threads
+    if parallel is None or threading.current_thread() is threading.main_thread():
+        return False
+    backend, _ = parallel.get_active_backend()
+    return (getattr(backend, "nesting_level", 0) or 0) > 0
+
+
+def _threads_of_the_dask_worker():
+    """Threads of the Dask worker that this is a task of; 1 elsewhere."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return 1
+    try:
+        return distributed.get_worker().state.nthreads
+    except ValueError:                                   # not in a task
+        return 1
