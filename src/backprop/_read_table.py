@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from backprop._read_source import open_source, position
-from backprop._read_text import BLOCK_CELLS, NUMBER, TextReader, _target_values
+from backprop._read_text import NUMBER, TextReader, _target_values
 from backprop.columns import BadCell, Column, is_missing, number, plain_numbers, quoted
 
+BLOCK_CELLS = 2**15          # read at a time: as texts they take some 100 bytes each
 MAX_CATEGORIES = 100         # a column of more different texts is taken for an identifier
 ERROR, DROP, FILL = MISSING_RULES = ("error", "drop", "fill")
 

@@ -128,7 +128,8 @@ class Model:
             classes = {"kind": _KINDS[self.classes.dtype.kind].__name__, "labels": self.classes.tolist()}
         columns = {} if self.columns is None else {"columns": [column.to_dict() for column in self.columns]}
         return "model", self.network, {
-            **columns, "classes": classes, "feature_names": self.feature_names, "target": self.target, "record": self.record,
+            **columns, "classes": classes, "feature_names": self.feature_names, "target": self.target,
+            "record": self.record,
             **{name: None if scaler is None else scaler.to_dict()
                for name, scaler in (("scaler", self.scaler), ("target_scaler", self.target_scaler))}}
 

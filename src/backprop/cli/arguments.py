@@ -45,12 +45,12 @@ def add_reading(parser, learning=False):
                            help="columns that are categories although they hold numbers; columns of text are anyway")
         group.add_argument("--missing", choices=("error", "drop", "fill"), default="error",
                            help="what becomes of cells that are empty, NA, NaN, null or ?: an error (the default), the "
-                                "row is dropped, or the column's mean (a category of its own) takes the place, in later "
-                                "predictions too")
+                                "row is dropped, or the column's mean (a category of its own) takes the place, in "
+                                "later predictions too")
     else:
         group.add_argument("--unknown", choices=("error", "zeros"), default="error",
-                           help="what becomes of a category that the model has not seen: an error (the default) or none "
-                                "of its categories")
+                           help="what becomes of a category that the model has not seen: an error (the default) or "
+                                "none of its categories")
     group.add_argument("--header", choices=("auto", "yes", "no"), default="auto",
                        help="whether the first row holds names (default: as it looks)")
     group.add_argument("--delimiter", type=delimiter, metavar="CHARACTER",
@@ -107,9 +107,14 @@ def rates(text):
     return values[0] if len(values) == 1 else values
 
 
-def names(text):
-    """One name, or one per layer."""
+def activations(text):
+    """One name, or one per hidden layer."""
+    from backprop.activations import HIDDEN
+
     parts = text.split(",")
+    for part in parts:
+        if part not in HIDDEN:
+            raise argparse.ArgumentTypeError(f"{part!r} is none of {', '.join(HIDDEN)}")
     return parts[0] if len(parts) == 1 else parts
 
 

@@ -31,7 +31,7 @@ def run(args):
 
     export.FORMATS[name](model, args.out)
     say(args, f"saved to {args.out}")
-    if model.columns is not None:
-        say(args, f"it takes {model.network.sizes[0]} inputs, of which categories take one for each: "
+    if model.columns is not None and model.feature_names is not None:
+        say(args, f"it takes {model.network.sizes[0]} inputs, a category being one that is 0 or 1: "
                   f"{', '.join(model.feature_names[:20])}{', ...' if len(model.feature_names) > 20 else ''}")
     return 0

@@ -13,8 +13,9 @@ PHRASES = (
      "Try a smaller --learning-rate, or leave out --no-standardize"),
     (r"\bheader and delimiter are\b", "--header and --delimiter are"),
 )
-ARGUMENTS = ("batch_size", "class_weight", "clip_norm", "delimiter", "drop", "dropout", "early_stopping", "epochs", "l1",
-             "l2", "learning_rate", "max_norm", "max_seconds", "n_threads", "schedule", "target_loss", "validation")
+ARGUMENTS = ("batch_size", "class_weight", "clip_norm", "delimiter", "drop", "dropout", "early_stopping", "epochs",
+             "l1", "l2", "learning_rate", "max_norm", "max_seconds", "n_threads", "schedule", "target_loss",
+             "validation")
 
 
 def in_options(message: str) -> str:

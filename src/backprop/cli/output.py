@@ -83,7 +83,7 @@ def _as_failed_run(what):
     except OSError as error:
         if error.filename is not None and not os.fsdecode(error.filename).endswith(".tmp"):
             raise
-        raise RunError(f"cannot write {what}: {error.strerror if error.filename is not None else error}") from error
+        raise RunError(f"cannot write {what}: {error.strerror or error}") from error
 
 
 def check_path(out, *inputs):

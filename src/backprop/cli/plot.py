@@ -27,8 +27,8 @@ def arguments(parser):
     parser.add_argument("kind", choices=tuple(KINDS), metavar="KIND", help=", ".join(KINDS))
     add_model(parser)
     parser.add_argument("data", metavar="DATA", nargs="?",
-                        help="rows with their targets, for boundary, confusion-matrix and trace; or for the activations "
-                             "of one row in a network")
+                        help="rows with their targets, for boundary, confusion-matrix and trace; or for the "
+                             "activations of one row in a network")
     parser.add_argument("--out", required=True, metavar="FILE", help=f"the picture to write: {', '.join(FORMATS)}")
     parser.add_argument("--row", type=int, default=0, metavar="N", help="which row of data, from 0 (default: 0)")
     parser.add_argument("--learning-rate", type=float, default=0.1, metavar="ETA", help="of a trace (default: 0.1)")

@@ -104,16 +104,17 @@ def examples(model, args):
     """The Table of DATA with targets, in the order of the model's inputs."""
     if args.data == "digits" or not _is_text(args):
         return _array(model, args, with_target=True)
-    reader, parts, lines, cells = None, [], array.array("q"), []
+    text, parts, lines, cells = None, [], array.array("q"), []
     for reader, numbers, X, targets in _text(model, args, with_target=True):
+        text = reader
         parts.append(X)
         lines.extend(numbers)
         cells += targets
-    if reader is None:
+    if text is None:
         raise DataFormatError("the file has no rows of data", path=args.data, line=1)
-    y, _ = _target_values(reader, cells, lines, _target_kind(model))
-    name = reader.names and reader.names[reader.target]
-    return Table(np.vstack(parts), y, model.feature_names, name, lines=lines, target_column=reader.target + 1)
+    y, _ = _target_values(text, cells, lines, _target_kind(model))
+    name = text.names and text.names[text.target]
+    return Table(np.vstack(parts), y, model.feature_names, name, lines=lines, target_column=text.target + 1)
 
 
 def row(table, number):
@@ -165,20 +166,18 @@ def _is_text(args):
         return _readers._reader(head, args.data, Options(delimiter=args.delimiter)) is read_text
 
 
-def _head(args):
-    """(cells, width) of the first row of a text file."""
-    options = Options(header=True, delimiter=args.delimiter)
+def _names(args):
+    """The cells of a text file's first row."""
     with open_source(args.data) as stream:
-        reader = TextReader(stream, args.data, options)
-        return reader.names, reader.width
+        return TextReader(stream, args.data, Options(header=True, delimiter=args.delimiter)).names
 
 
 def _load(args, target, drop, kind, n_features=None):
     libsvm = {}
     if _is_libsvm(args):
         if args.index_base is None:
-            raise UsageError(f"{args.data} is LIBSVM, and does not tell whether its columns count from 0 or from 1: give "
-                             "--index-base 0 or --index-base 1")
+            raise UsageError(f"{args.data} is LIBSVM, and does not tell whether its columns count from 0 or from 1: "
+                             "give --index-base 0 or --index-base 1")
         libsvm = {"zero_based": args.index_base == 0, "n_features": n_features, "sparse": False}
     return data.load(args.data, target, header=HEADER[args.header], delimiter=args.delimiter, drop=drop,
                      target_kind=kind, **libsvm)
@@ -241,9 +240,10 @@ def _text(model, args, with_target):
 def _plan(model, args, with_target):
     """(options for the reader, positions of the model's columns in the file)."""
     wanted = model.feature_names if model.columns is None else [column.name for column in model.columns]
-    names, width = _head(args)
-    if args.header != "no" and wanted is not None and set(names) & set(wanted):
-        return _plan_by_name(model, args, wanted, names, with_target)
+    if args.header != "no" and any(wanted or ()):
+        names = _names(args)
+        if set(names) & set(wanted):
+            return _plan_by_name(model, args, wanted, names, with_target)
     count = model.network.sizes[0] if wanted is None else len(wanted)
     candidates = dict.fromkeys(_positions_of_target(model, args, with_target))
     error = _no_target(args)

@@ -85,4 +85,5 @@ def _document(found):
     lists = ("a", "z", "deltas", "weight_gradients", "bias_gradients", "weight_updates", "bias_updates", "weights",
              "biases")
     return {"x": plain(found.x), "y": plain(found.y), "loss": found.loss, "learning_rate": found.learning_rate,
-            "activations": found.activations, **{name: [plain(value) for value in getattr(found, name)] for name in lists}}
+            "activations": found.activations,
+            **{name: [plain(value) for value in getattr(found, name)] for name in lists}}

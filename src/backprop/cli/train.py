@@ -58,7 +58,7 @@ def arguments(parser):
 def _network_arguments(group):
     group.add_argument("--hidden", type=kinds.sizes, default=[32], metavar="SIZES",
                        help="units of the hidden layers, as 64,32; 'none' for no hidden layer (default: 32)")
-    group.add_argument("--activation", type=kinds.names, default="tanh", metavar="NAME",
+    group.add_argument("--activation", type=kinds.activations, default="tanh", metavar="NAME",
                        help="of the hidden layers, or one for each as relu,tanh: "
                             f"{', '.join(activations.HIDDEN)} (default: tanh)")
     group.add_argument("--loss", metavar="NAME",
@@ -172,9 +172,24 @@ def _check_options(args):
         args.batch_size = "full" if rule.full_batch_only else 32
     elif args.batch_size != "full":
         _check.integer(args.batch_size, "--batch-size", minimum=1)
+        if rule.full_batch_only:
+            raise UsageError(f"argument --batch-size: {rule.name} needs all examples at once; leave it out")
+    _check_per_layer(args)
     check_path(args.out, args.data)
     if args.resume and not any(map(os.path.exists, (_checkpoint(args), args.out))):
         raise UsageError(f"argument --resume: there is neither {_checkpoint(args)} nor {args.out}")
+
+
+def _check_per_layer(args):
+    several = isinstance(args.dropout, list)
+    for rate in args.dropout if several else [args.dropout]:
+        _check.real(rate, "--dropout", minimum=0.0, below=1.0)
+    if several and len(args.dropout) != len(args.hidden):
+        raise UsageError(f"argument --dropout: {len(args.dropout)} rates for {len(args.hidden)} hidden layers")
+    if not several and args.dropout and not args.hidden:
+        raise UsageError("argument --dropout: there are no hidden layers")
+    if isinstance(args.activation, list) and len(args.activation) != len(args.hidden):
+        raise UsageError(f"argument --activation: {len(args.activation)} names for {len(args.hidden)} hidden layers")
 
 
 def _checkpoint(args):
@@ -248,8 +263,9 @@ def _loss(args, classification):
     if args.loss is None:
         return LOSSES[classification][0]
     if args.loss not in LOSSES[classification]:
-        raise UsageError(f"argument --loss: {args.loss!r} is none of {', '.join(LOSSES[classification])}, the losses for "
-                         f"{'classification' if classification else 'regression'}")
+        task = "classification" if classification else "regression"
+        raise UsageError(f"argument --loss: {args.loss!r} is none of {', '.join(LOSSES[classification])}, the losses "
+                         f"for {task}")
     return args.loss
 
 
@@ -258,7 +274,8 @@ def _by_number(weights, classes):
     number = {str(label): k for k, label in enumerate(classes.tolist())}
     for label in weights:
         if label not in number:
-            raise UsageError(f"argument --class-weight: {label!r} is none of the classes, {', '.join(list(number)[:20])}")
+            raise UsageError(f"argument --class-weight: {label!r} is none of the classes, "
+                             f"{', '.join(list(number)[:20])}")
     return {number[label]: weight for label, weight in weights.items()}
 
 
@@ -275,8 +292,8 @@ def _validation(args, rows):
 
 def _options(args):
     """What a resumed training must have in common with the one that it goes on from, in kinds that JSON has."""
-    names = ("hidden", "activation", "loss", "init", "l1", "l2", "dropout", "max_norm", "clip_norm", "batch_size", "seed",
-             "test_size", "validation", "early_stopping", "no_standardize")
+    names = ("hidden", "activation", "loss", "init", "l1", "l2", "dropout", "max_norm", "clip_norm", "batch_size",
+             "seed", "test_size", "validation", "early_stopping", "no_standardize")
     options = {"optimizer": repr(args.optimizer), **{name: getattr(args, name) for name in names}}
     if args.schedule is not None:
         options["schedule"] = repr(args.schedule)
@@ -357,7 +374,7 @@ def _save(model, path):
     try:
         model.save(path)
     except OSError as error:
-        raise RunError(f"cannot write the model: {error.strerror if error.filename else error}") from error
+        raise RunError(f"cannot write the model: {error.strerror or error}") from error
 
 
 # ---- words -----------------------------------------------------------------------------------------------------
@@ -378,10 +395,15 @@ def _describe(args, table, model, classification, n_train, n_test):
             if words:
                 say(args, f"  {what}: {', '.join(words[:8])}{', ...' if len(words) > 8 else ''}")
     say(args, f"  {n_train - held:,} rows to train on, {held:,} to validate, {n_test:,} to test")
-    say(args, f"{'classification' if classification else 'regression'} by {model.network!r}, {args.optimizer!r}, "
+    say(args, f"{'classification' if classification else 'regression'} by {model.network!r}, {_rule(args)}, "
               + ("the whole batch" if args.batch_size == "full" else f"batches of {args.batch_size}"))
     if args.resume:
         say(args, f"resumed after {model.network.epochs_trained:,} epochs")
+
+
+def _rule(args):
+    rate = args.optimizer.learning_rate
+    return args.optimizer.name + ("" if rate is None else f" with learning rate {rate:g}")
 
 
 def _names(columns):
@@ -396,8 +418,8 @@ def _report(args, model, found):
                           "loss": last.get("loss"), "val_loss": last.get("val_loss"), "best_epoch": history.best_epoch,
                           "stop_reason": history.stop_reason, "test": found or None}))
         return
-    say(args, *pairs(_summary(args, model, history)), *pairs(pairs_of(found, "test ") if found else ()),
-        *matrix_lines(found), f"saved to {args.out}")
+    tested = pairs_of(found, "test ") if found else ()
+    say(args, *pairs([*_summary(args, model, history), *tested]), *matrix_lines(found), f"saved to {args.out}")
 
 
 def _summary(args, model, history):

@@ -1,0 +1,9 @@
+EXAMPLES = ""
+
+
+def arguments(parser):
+    pass
+
+
+def run(args):
+    pass
