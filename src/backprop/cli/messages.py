@@ -7,7 +7,9 @@ PHRASES = (
     (r"target_kind='number'", "--task regression"),
     (r"header=(True|False)", lambda m: f"--header {'yes' if m[1] == 'True' else 'no'}"),
     (r"\bdrop=\[(\d+)\]", r"--drop \1"),
-    (r"\b(target|drop|delimiter|categorical|missing|optimizer|batch_size|learning_rate|schedule|loss|index_base)="
+    (r"\bzero_based=(True|False)", lambda m: f"--index-base {0 if m[1] == 'True' else 1}"),
+    (r"\bzero_based=?", "--index-base"),
+    (r"\b(target|drop|delimiter|categorical|missing|optimizer|batch_size|learning_rate|schedule|loss)="
      r"('[^']*'|[^\s;,):]+)?", lambda m: _option(m[1]) + (f" {_bare(m[2])}" if m[2] else "")),
     (r"\bTry a smaller learning_rate, or scale the inputs \(bp\.data\.Standardizer\)",
      "Try a smaller --learning-rate, or leave out --no-standardize"),
