@@ -1,10 +1,12 @@
 """``backprop plot``: a picture of a model, of its training, or of what it makes of DATA."""
 
+import argparse
 import io
+import math
 import os
 
 from backprop.cli import tables
-from backprop.cli.arguments import UsageError, add_model, add_reading
+from backprop.cli.arguments import UsageError, add_model, add_reading, sizes
 from backprop.cli.models import open_model
 from backprop.cli.output import check_path, writing
 
@@ -32,6 +34,8 @@ def arguments(parser):
     parser.add_argument("--out", required=True, metavar="FILE", help=f"the picture to write: {', '.join(FORMATS)}")
     parser.add_argument("--row", type=int, default=0, metavar="N", help="which row of data, from 0 (default: 0)")
     parser.add_argument("--learning-rate", type=float, default=0.1, metavar="ETA", help="of a trace (default: 0.1)")
+    parser.add_argument("--shape", type=_shape, metavar="ROWS,COLUMNS",
+                        help="of the images of weights (default: square where the inputs are, else one row)")
     parser.add_argument("--dpi", type=int, default=150, metavar="N", help="dots per inch of a PNG (default: 150)")
     add_reading(parser)
 
@@ -55,6 +59,13 @@ def run(args):
     with writing(args.out, "the picture") as stream:
         stream.write(picture.getvalue())
     return 0
+
+
+def _shape(text):
+    values = sizes(text)
+    if len(values) != 2:
+        raise argparse.ArgumentTypeError(f"expected ROWS,COLUMNS as in 28,28, got {text!r}")
+    return tuple(values)
 
 
 def _axes(width=6.4, height=4.8):
@@ -83,7 +94,11 @@ def _network(plot, model, data, args):
 
 
 def _weights(plot, model, data, args):
-    return plot.weights(model.network, _axes())
+    inputs = model.network.sizes[0]
+    shape = args.shape or (None if math.isqrt(inputs)**2 == inputs else (1, inputs))
+    if shape is not None and shape[0] * shape[1] != inputs:
+        raise UsageError(f"argument --shape: {shape[0]} x {shape[1]} is not {inputs}, the inputs of {args.model}")
+    return plot.weights(model.network, _axes(), shape=shape)
 
 
 def _confusion_matrix(plot, model, data, args):
