@@ -52,9 +52,9 @@ $(VENV)/installed: $(SOURCES) | $(BIN)/pip
 $(VENV)-bench/bin/pip:
 	$(PYTHON) -m venv $(VENV)-bench
 
-$(VENV)-bench/ready: $(VENV)/installed bench/requirements.txt | $(VENV)-bench/bin/pip
+$(VENV)-bench/ready: $(VENV)/installed src/backprop/bench/requirements.txt | $(VENV)-bench/bin/pip
 	@echo "Installing the peers into $(VENV)-bench: some minutes"
-	$(VENV)-bench/bin/pip install --quiet -r bench/requirements.txt
+	$(VENV)-bench/bin/pip install --quiet -r src/backprop/bench/requirements.txt
 	$(VENV)-bench/bin/pip install --quiet --force-reinstall --no-deps $(VENV)/wheel/*.whl
 	$(VENV)-bench/bin/pip install --quiet $(VENV)/wheel/*.whl
 	@touch $@
