@@ -20,7 +20,7 @@ sys.path.insert(0, str(BENCH))
 import environment  # noqa: E402
 
 AGREEING_ROWS = 5000
-RESULTS = os.environ.get("BACKPROP_BENCH_RESULTS", "backprop-bench-{simd}.json")  # without --out
+RESULTS = os.environ.get("BACKPROP_BENCH_RESULTS", "backprop-bench-{simd}.json")
 
 
 def options(argv):

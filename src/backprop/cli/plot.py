@@ -55,7 +55,8 @@ def run(args):
         raise UsageError(f"argument --row: {args.data} has {len(data.X):,} rows, got {args.row}")
     axes = KINDS[args.kind](plot, model, data, args)
     picture = io.BytesIO()
-    axes.figure.savefig(picture, format=suffix[1:], dpi=args.dpi, metadata={"Date": None} if suffix == ".svg" else None)
+    axes.figure.savefig(picture, format=suffix[1:], dpi=args.dpi, bbox_inches="tight",
+                        metadata={"Date": None} if suffix == ".svg" else None)
     with writing(args.out, "the picture") as stream:
         stream.write(picture.getvalue())
     return 0
