@@ -289,6 +289,9 @@ def test_a_model_and_data_that_do_not_fit(capsys, model, flowers, houses, tmp_pa
     assert "--target species is not a column of" in refused(capsys, 2, "evaluate", model, bad)
     assert refused(capsys, 2, "predict", model, flowers, "--out", flowers) == (
         f"argument --out: {flowers} is the file that is read, and would be overwritten")
+    bad.write_text("a,b,c\n1,2,3\n")
+    assert refused(capsys, 2, "predict", model, bad) == (
+        f"{bad}: 3 columns of features, and the model takes 2: length, width")
     assert refused(capsys, 2, "predict", model, "digits") == "digits: 64 columns of features, and the model takes 2"
     ok(capsys, "train", houses, "--target", "price", "--epochs", 1, "--out", model)
     assert refused(capsys, 2, "predict", model, houses, "--proba") == (
@@ -308,6 +311,7 @@ def test_divergence_is_a_failed_run(capsys, model, houses):
                        "--no-standardize", "--activation", "identity", "--out", model)
     assert code == 1 and err.count("\n") == 1
     assert err.startswith("backprop: error: the loss or a parameter became infinite")
+    assert err.endswith("Try a smaller --learning-rate, or leave out --no-standardize\n")
     assert not model.exists()
 
 

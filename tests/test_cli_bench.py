@@ -16,6 +16,9 @@ def test_list_names_the_cases():
     assert (done.returncode, done.stderr) == (0, "")
     names = done.stdout.splitlines()
     assert "online 64-32-10" in names and "batch 32 784-30-10" in names
+    line = " ".join(map(str, command("bench", "--list")))
+    done = subprocess.run(["sh", "-c", f"{line} | head -1"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{names[0]}\n", "")
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the benchmark needs Linux")

@@ -35,7 +35,7 @@ def options(argv):
     parser.add_argument(
         "--core", type=int, default=max(os.sched_getaffinity(0)), help="the core to run on (default: the last)"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON (default: backprop-bench-<simd>.json)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON (default backprop-bench-<simd>.json)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="chart as PNG or SVG")
     return parser.parse_args(argv)
 

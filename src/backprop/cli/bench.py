@@ -53,7 +53,10 @@ def run(args):
         python = Path(sys.executable) if args.list or not python.exists() else python
     else:
         _install(folder, python)
-    done = subprocess.run([str(python), str(BENCH / "run.py"), *_passed_on(args)], env=_environment(python))
+    command = [str(python), str(BENCH / "run.py"), *_passed_on(args)]
+    done = subprocess.run(command, env=_environment(python), stdout=subprocess.PIPE if args.list else None, text=True)
+    if args.list:
+        print(done.stdout, end="")                       # here, where a reader that has seen enough is no error
     return min(done.returncode, 1) if done.returncode >= 0 else 1
 
 

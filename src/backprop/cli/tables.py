@@ -259,7 +259,7 @@ def _plan(model, args, with_target):
                 continue
         if len(reader.features) == count:
             return options, reader.features
-        error = _wrong_width(args, len(reader.features), count)
+        error = _wrong_width(args, len(reader.features), count, wanted)
     raise error
 
 
@@ -287,5 +287,6 @@ def _no_target(args):
     return ValueError(f"{args.data} has no target to compare with; name its column with --target")
 
 
-def _wrong_width(args, found, expected):
-    return DataFormatError(f"{found} columns of features, and the model takes {expected}", path=args.data)
+def _wrong_width(args, found, expected, names=None):
+    listed = f": {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}" if any(names or ()) else ""
+    return DataFormatError(f"{found} columns of features, and the model takes {expected}{listed}", path=args.data)
