@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-BENCH ?=                         # options of bench/run.py, as in make bench BENCH="--quick --simd v3"
+BENCH ?=                         # options of the benchmark, as in make bench BENCH="--quick --simd v3"
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name '*.py' -o -name '*.pyx' \
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
@@ -25,7 +25,7 @@ test-long: $(VENV)/tested ## run the tests and those that take minutes (builds w
 	$(BIN)/python -m pytest tests bench --benchmark-disable -m "slow or not slow"
 
 bench: $(VENV)-bench/ready ## time training and prediction against JAX, numba, PyTorch, scikit-learn and others, in one run
-	$(VENV)-bench/bin/python bench/run.py $(BENCH)
+	$(VENV)-bench/bin/python bench $(BENCH)
 
 kernels: $(VENV)/tested ## time the kernels alone, after checking them against NumPy
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest bench --benchmark-only --benchmark-columns=min,median,rounds

@@ -1,4 +1,4 @@
-"""The benchmark of the source tree: `python bench/run.py --help`; results go to bench/results. `make bench` runs it.
+"""The benchmark of the source tree: `python bench --help`; results go to bench/results. `make bench` runs it.
 
 The benchmark itself lies in the package (src/backprop/bench), where `backprop bench` finds it too.
 """
