@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-BENCH ?=                         # options of bench/run.py, as in make bench BENCH="--quick --simd v3"
+BENCH ?=                         # options of the benchmark, as in make bench BENCH="--quick --simd v3"
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name '*.py' -o -name '*.pyx' \
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
@@ -32,7 +32,7 @@ notebooks: $(VENV)/tested ## make notebooks of the examples: examples/*.ipynb
 	$(BIN)/jupytext --quiet --to ipynb --update-metadata '$(KERNEL)' $(EXAMPLES)
 
 bench: $(VENV)-bench/ready ## time training and prediction against JAX, numba, PyTorch, scikit-learn and others, in one run
-	$(VENV)-bench/bin/python bench/run.py $(BENCH)
+	$(VENV)-bench/bin/python bench $(BENCH)
 
 kernels: $(VENV)/tested ## time the kernels alone, after checking them against NumPy
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest bench --benchmark-only --benchmark-columns=min,median,rounds
@@ -59,9 +59,9 @@ $(VENV)/installed: $(SOURCES) | $(BIN)/pip
 $(VENV)-bench/bin/pip:
 	$(PYTHON) -m venv $(VENV)-bench
 
-$(VENV)-bench/ready: $(VENV)/installed bench/requirements.txt | $(VENV)-bench/bin/pip
+$(VENV)-bench/ready: $(VENV)/installed src/backprop/bench/requirements.txt | $(VENV)-bench/bin/pip
 	@echo "Installing the peers into $(VENV)-bench: some minutes"
-	$(VENV)-bench/bin/pip install --quiet -r bench/requirements.txt
+	$(VENV)-bench/bin/pip install --quiet -r src/backprop/bench/requirements.txt
 	$(VENV)-bench/bin/pip install --quiet --force-reinstall --no-deps $(VENV)/wheel/*.whl
 	$(VENV)-bench/bin/pip install --quiet $(VENV)/wheel/*.whl
 	@touch $@

@@ -1,9 +1,7 @@
 """The command line: results agree with the library, errors are one line with the right exit code, nothing is lost."""
 
-import csv
 import fcntl
 import gzip
-import io
 import json
 import os
 import pty
@@ -20,31 +18,9 @@ import pytest
 
 import backprop as bp
 from backprop import cli, data
+from backprop.cli import info
 from backprop.errors import DivergenceError
-
-
-def run(capsys, *argv):
-    """(exit code, stdout, stderr) of the command line in this process."""
-    code = cli.main([str(arg) for arg in argv])
-    return code, *capsys.readouterr()
-
-
-def ok(capsys, *argv):
-    code, out, err = run(capsys, *argv)
-    assert (code, err) == (0, "")
-    return out
-
-
-def refused(capsys, code, *argv):
-    """The one line of an error, without its prefix."""
-    found, out, err = run(capsys, *argv)
-    assert (found, out) == (code, "")
-    assert err.startswith("backprop: error: ") and err.endswith("\n") and err.count("\n") == 1
-    return err.removeprefix("backprop: error: ").rstrip("\n")
-
-
-def rows_of(text):
-    return list(csv.reader(io.StringIO(text)))
+from command_line import command, ok, refused, rows_of, run
 
 
 @pytest.fixture
@@ -83,7 +59,7 @@ def houses(tmp_path):
 
 def test_digits_are_learned(capsys, model, tmp_path):
     out = ok(capsys, "train", "digits", "--hidden", "64,32", "--epochs", 30, "--out", model)
-    found = re.search(r"^test accuracy (0\.\d{4}) \((\d+) of 359\)$", out, re.MULTILINE)
+    found = re.search(r"^  test accuracy    (0\.\d{4}) \((\d+) of 359\)$", out, re.MULTILINE)
     assert float(found[1]) >= 0.95
     matrix = [[int(cell) for cell in line.split()[1:]] for line in out.split("confusion matrix")[1].splitlines()[2:12]]
     assert np.sum(matrix) == 359 and np.trace(matrix) == int(found[2])
@@ -103,7 +79,7 @@ def test_digits_are_learned(capsys, model, tmp_path):
     scores = json.loads(ok(capsys, "evaluate", model, "digits", "--json"))
     assert scores["accuracy"] == (saved.predict(X) == y).mean() and scores["rows"] == 1797
     out = ok(capsys, "evaluate", model, "digits")
-    assert f"accuracy {scores['accuracy']:.4f} ({scores['right']:,} of 1,797)" in out
+    assert f"  accuracy  {scores['accuracy']:.4f} ({scores['right']:,} of 1,797)\n" in out
 
 
 def test_the_same_command_trains_the_same_network(capsys, tmp_path):
@@ -116,7 +92,7 @@ def test_the_same_command_trains_the_same_network(capsys, tmp_path):
 def test_training_is_the_library_s_own(capsys, model, houses):
     ok(capsys, "train", houses, "--target", "price", "--hidden", "7,5", "--activation", "relu", "--optimizer",
        "momentum", "--learning-rate", 0.02, "--batch-size", 8, "--epochs", 4, "--l2", 0.01, "--seed", 9,
-       "--test-size", 0.1, "--max-seconds", 60, "--out", model)
+       "--test-size", 0.1, "--validation", 0, "--max-seconds", 60, "--out", model)
     X, y = data.load(houses, "price")
     X, _, y, _ = data.split(X, y, test_size=0.1, seed=9)
     X, y = data.Standardizer().fit_transform(X), data.Standardizer().fit_transform(y.reshape(-1, 1))
@@ -127,7 +103,7 @@ def test_training_is_the_library_s_own(capsys, model, houses):
 
 def test_inputs_and_targets_as_they_are(capsys, model, houses):
     ok(capsys, "train", houses, "--target", "price", "--hidden", "none", "--no-standardize", "--test-size", 0,
-       "--epochs", 2, "--out", model)
+       "--validation", 0, "--epochs", 2, "--out", model)
     network = bp.Network([2, 1], seed=0)
     network.train(*data.load(houses, "price"), epochs=2, batch_size=32, optimizer="adam")
     saved = bp.load(model)
@@ -137,8 +113,8 @@ def test_inputs_and_targets_as_they_are(capsys, model, houses):
 
 def test_labels_of_text_and_columns_by_name(capsys, model, flowers, tmp_path):
     out = ok(capsys, "train", flowers, "--target", "species", "--drop", "id", "--epochs", 60, "--out", model)
-    assert "60 rows, 2 features, target 'species'; 48 rows to train on, 12 to test" in out
-    assert "test accuracy 1.0000 (12 of 12)" in out
+    assert "60 rows, 2 features, target 'species'\n  48 rows to train on, 0 to validate, 12 to test\n" in out
+    assert "  test accuracy  1.0000 (12 of 12)\n" in out
     rows = rows_of(ok(capsys, "predict", model, flowers, "--proba"))
     assert rows[0] == ["prediction", "probability_a, b", "probability_setosa", "probability_virginica"]
     assert [row[0] for row in rows[1:]] == [row[2] for row in rows_of(flowers.read_text())[1:]]
@@ -146,13 +122,14 @@ def test_labels_of_text_and_columns_by_name(capsys, model, flowers, tmp_path):
     other = tmp_path / "other.csv"
     other.write_text("note,width,length\nx,0.0,1000.0\ny,0.002,1200.0\n")
     assert ok(capsys, "predict", model, other) == 'prediction\nsetosa\n"a, b"\n'
-    assert "accuracy 1.0000 (60 of 60)" in ok(capsys, "evaluate", model, flowers)
+    assert "  accuracy  1.0000 (60 of 60)\n" in ok(capsys, "evaluate", model, flowers)
 
 
 def test_regression_in_the_target_s_units(capsys, model, houses):
     out = ok(capsys, "train", houses, "--target", "price", "--hidden", "none", "--epochs", 300, "--out", model,
              "--learning-rate", 0.01)
-    assert "regression by Network(2-1, activations=identity, loss=squared_error, parameters=3), adam" in out
+    assert ("\nregression by Network(2-1, activations=identity, loss=squared_error, parameters=3), adam with "
+            "learning rate 0.01, batches of 32\n") in out
     X, y = data.load(houses, "price")
     predicted = bp.load(model).predict(X)
     assert np.abs(predicted - y).max() < 1000.0          # prices reach a million
@@ -164,7 +141,7 @@ def test_regression_in_the_target_s_units(capsys, model, houses):
     assert scores["rmse"] == pytest.approx(np.sqrt(np.square(predicted - y).mean()), rel=1e-12)
     assert scores["r2"] == pytest.approx(1 - np.square(predicted - y).sum() / np.square(y - y.mean()).sum(), rel=1e-12)
     out = ok(capsys, "evaluate", model, houses)
-    assert f"MAE {scores['mae']:.6g}  RMSE {scores['rmse']:.6g}  R2 {scores['r2']:.4f}" in out
+    assert f"  MAE   {scores['mae']:.6g}\n  RMSE  {scores['rmse']:.6g}\n  R2    {scores['r2']:.4f}\n" in out
 
 
 def test_files_without_names_know_their_target_by_position(capsys, model, tmp_path):
@@ -173,10 +150,10 @@ def test_files_without_names_know_their_target_by_position(capsys, model, tmp_pa
     bare.write_text("0,0\n0,1\n1,0\n1,1\n")
     out = ok(capsys, "train", path, "--target", "-1", "--hidden", 8, "--epochs", 500, "--batch-size", "full",
              "--test-size", 0, "--learning-rate", 0.05, "--out", model)
-    assert "4 rows to train on, 0 to test" in out and "accuracy" not in out
+    assert "4 rows to train on, 0 to validate, 0 to test" in out and "accuracy" not in out
     expected = "prediction\nno\nyes\nyes\nno\n"
     assert ok(capsys, "predict", model, path) == ok(capsys, "predict", model, bare) == expected
-    assert "accuracy 1.0000 (4 of 4)" in ok(capsys, "evaluate", model, path)
+    assert "  accuracy  1.0000 (4 of 4)\n" in ok(capsys, "evaluate", model, path)
     wide = tmp_path / "wide.csv"
     wide.write_text("0,0,1,1\n")
     assert "columns of features, and the model takes 2" in refused(capsys, 2, "predict", model, wide)
@@ -230,10 +207,11 @@ def test_info_tells_architecture_record_and_checksum(capsys, model):
     ok(capsys, "train", "digits", "--epochs", 2, "--out", model)
     text, told = ok(capsys, "info", model), json.loads(ok(capsys, "info", model, "--json"))
     assert text.startswith(bp.load(model).network.summary())
-    for part in ("classes: 0, 1, 2", "target: digit", "inputs: standardized", "training: 2 epochs, loss ", "rows 1438",
-                 f"sha256: {told['sha256']}"):
+    for part in ("  classes   0, 1, 2", "  target    digit", "  inputs    standardized", "  training  2 epochs, loss ",
+                 "rows 1438", f"  sha256    {told['sha256']}"):
         assert part in text
-    assert told["sizes"] == [64, 32, 10] and told["epochs_trained"] == 2 and told["record"]["optimizer"] == "adam"
+    assert told["sizes"] == [64, 32, 10] and told["epochs_trained"] == 2
+    assert told["record"]["options"]["batch_size"] == 32
     assert told["sha256"] == bp.model_file.checksum(model) and len(told["sha256"]) == 64
 
 
@@ -281,7 +259,7 @@ def test_a_network_saved_from_python_serves_too(capsys, model, tmp_path):
     (["info", "bad.csv"], "bad.csv: not a whole model file: it promises a header of "),
     (["train", "bad.csv", "--target", "y", "--out", "m"], "bad.csv, line 3, column 1: the cell 'frob' "),
     (["train", "bad.csv", "--target", "z", "--out", "m"],
-     "target='z' is not a column of bad.csv; its columns are x, y"),
+     "--target z is not a column of bad.csv; its columns are x, y"),
     (["train", "one.csv", "--target", "y", "--out", "m"],
      "the target has the one class 'a': there is nothing to tell apart"),
     (["train", "one.csv", "--target", "y", "--out", "one.csv"],
@@ -306,11 +284,14 @@ def test_a_model_and_data_that_do_not_fit(capsys, model, flowers, houses, tmp_pa
         f"{bad}: no column 'width', which the model takes; the columns are length, species")
     bad.write_text("length,width,species\n1,2,setosa\n1,2,rosa\n")
     assert refused(capsys, 2, "evaluate", model, bad) == (
-        "the target 'rosa' at row 1 is none of the model's classes, a, b, setosa, virginica")
+        f"{bad}, line 3, column 3: the target 'rosa' is none of the model's classes, a, b, setosa, virginica")
     bad.write_text("length,width\n1,2\n")
-    assert "target='species' is not a column of" in refused(capsys, 2, "evaluate", model, bad)
+    assert "--target species is not a column of" in refused(capsys, 2, "evaluate", model, bad)
     assert refused(capsys, 2, "predict", model, flowers, "--out", flowers) == (
         f"argument --out: {flowers} is the file that is read, and would be overwritten")
+    bad.write_text("a,b,c\n1,2,3\n")
+    assert refused(capsys, 2, "predict", model, bad) == (
+        f"{bad}: 3 columns of features, and the model takes 2: length, width")
     assert refused(capsys, 2, "predict", model, "digits") == "digits: 64 columns of features, and the model takes 2"
     ok(capsys, "train", houses, "--target", "price", "--epochs", 1, "--out", model)
     assert refused(capsys, 2, "predict", model, houses, "--proba") == (
@@ -330,6 +311,7 @@ def test_divergence_is_a_failed_run(capsys, model, houses):
                        "--no-standardize", "--activation", "identity", "--out", model)
     assert code == 1 and err.count("\n") == 1
     assert err.startswith("backprop: error: the loss or a parameter became infinite")
+    assert err.endswith("Try a smaller --learning-rate, or leave out --no-standardize\n")
     assert not model.exists()
 
 
@@ -342,9 +324,9 @@ def test_a_full_disk_is_a_failed_run(capsys, model, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     code, _, err = run(capsys, "train", "digits", "--epochs", 2, "--out", model)
-    assert (code, err) == (1, "backprop: error: cannot write the model: [Errno 28] No space left on device\n")
+    assert (code, err) == (1, "backprop: error: cannot write the model: No space left on device\n")
     assert refused(capsys, 1, "predict", model, "digits", "--out", model.with_name("out.csv")) == (
-        "cannot write the predictions: [Errno 28] No space left on device")
+        "cannot write the predictions: No space left on device")
     assert model.read_bytes() == before and os.listdir(model.parent) == [model.name]
 
 
@@ -352,23 +334,31 @@ def test_what_nobody_foresaw_is_one_line_too_and_debug_shows_where(capsys, monke
     def broken(path):
         raise KeyError("foreseen\nby nobody")
 
-    monkeypatch.setattr(cli, "_open_model", broken)
+    monkeypatch.setattr(info, "open_model", broken)
     assert refused(capsys, 1, "info", "x") == "unexpected KeyError: 'foreseen\\nby nobody' (--debug shows where)"
     code, _, err = run(capsys, "info", "x", "--debug")
     assert code == 1 and "Traceback" in err and "in broken" in err
-    monkeypatch.setattr(cli, "_open_model", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(info, "open_model", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
     assert refused(capsys, 130, "info", "x") == "interrupted"
-    monkeypatch.setattr(cli, "_open_model", lambda path: (_ for _ in ()).throw(DivergenceError("a\nb")))
+    monkeypatch.setattr(info, "open_model", lambda path: (_ for _ in ()).throw(DivergenceError("a\nb")))
     assert refused(capsys, 1, "info", "x") == "a b"
 
 
-@pytest.mark.parametrize("words", ["--help", "train --help", "predict --help", "evaluate -h", "info -h"])
-def test_help_has_examples(capsys, words):
+@pytest.mark.parametrize("name", [*cli.COMMANDS])
+def test_help_of_every_command_has_examples(capsys, name):
     with pytest.raises(SystemExit) as exit_:
-        cli.main(words.split())
+        cli.main([name, "--help"])
     out = capsys.readouterr().out
     assert exit_.value.code == 0
-    assert "examples:\n  backprop train digits --hidden 64,32 --epochs 30 --out digits.safetensors\n" in out
+    assert out.startswith(f"usage: backprop {name} ") and f"examples:\n  backprop {name} " in out and "--debug" in out
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["--help"])
+    out = capsys.readouterr().out
+    assert exit_.value.code == 0 and "  backprop train iris.csv --target species --out iris.safetensors\n" in out
+    assert all(re.search(rf"^    {name} +\w", out, re.MULTILINE) for name in cli.COMMANDS)
 
 
 def test_version(capsys):
@@ -378,10 +368,6 @@ def test_version(capsys):
 
 
 # ---- as a process ----------------------------------------------------------------------------------------------
-
-
-def command(*argv):
-    return [sys.executable, "-m", "backprop", *map(str, argv)]
 
 
 def test_as_a_module(model):
@@ -394,9 +380,9 @@ def test_as_a_module(model):
 
 
 def test_interrupt_keeps_the_model_so_far(model):
-    argv = command("train", "digits", "--epochs", 10**9, "--out", model)
+    argv = command("train", "digits", "--epochs", 10**9, "--early-stopping", 0, "--out", model)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        for _ in range(2):                               # the line before training begins
+        for _ in range(3):                               # the line before training begins
             line = process.stdout.readline()
         assert line.startswith("classification by ")
         time.sleep(0.3)

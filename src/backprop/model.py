@@ -31,6 +31,9 @@ class Model:
         The target's column, by name or position, as `bp.data.load` takes it.
     record : dict
         How the model came to be, in kinds that JSON has.
+    columns : list of backprop.columns.Column or None
+        The columns of the table that the inputs are made of, where some hold categories or a value for missing cells;
+        `predict` then takes rows of that table, texts and numbers. None: the table's columns are the inputs.
 
     Examples
     --------
@@ -48,6 +51,7 @@ class Model:
     feature_names: list | None = None
     target: str | int | None = None
     record: dict = field(default_factory=dict)
+    columns: list | None = None
 
     def __post_init__(self):
         n_inputs, n_outputs = self.network.sizes[0], self.network.sizes[-1]
@@ -64,9 +68,24 @@ class Model:
                 raise ValueError(f"{name} must be a Standardizer fitted to {width} columns, got {scaler!r}")
         if self.feature_names is not None and len(self.feature_names) != n_inputs:
             raise ValueError(f"feature_names has {len(self.feature_names)} names, expected {n_inputs}")
+        if self.columns is not None and sum(column.width for column in self.columns) != n_inputs:
+            raise ValueError(f"the columns make {sum(column.width for column in self.columns)} inputs, "
+                             f"and the network has {n_inputs}")
 
     def outputs(self, X):
-        """(n, n_0) raw inputs -> (n, n_L): probabilities of the classes, or values in the target's units."""
+        """(n, d) raw rows -> (n, n_L): probabilities of the classes, or values in the target's units."""
+        return self.outputs_of(self.inputs(X))
+
+    def inputs(self, X):
+        """(n, d) raw rows -> (n, n_0) inputs: what `columns` make of them, unscaled."""
+        if self.columns is None:
+            return X
+        from backprop.columns import encode
+
+        return encode(self.columns, X)
+
+    def outputs_of(self, X):
+        """(n, n_0) inputs, unscaled -> (n, n_L) as `outputs`."""
         X = _check.matrix(X, columns=self.network.sizes[0], of="the model's inputs")
         Y = self.network.predict(X if self.scaler is None else self.scaler.transform(X))
         return Y if self.target_scaler is None else self.target_scaler.inverse_transform(Y)
@@ -77,7 +96,7 @@ class Model:
         Parameters
         ----------
         X : array_like
-            (n, n_0) inputs as they are in the data, unscaled.
+            (n, n_0) inputs as they are in the data, unscaled; (n, len(columns)) cells where the model has `columns`.
 
         Returns
         -------
@@ -107,8 +126,10 @@ class Model:
         classes = None
         if self.classes is not None:
             classes = {"kind": _KINDS[self.classes.dtype.kind].__name__, "labels": self.classes.tolist()}
+        columns = {} if self.columns is None else {"columns": [column.to_dict() for column in self.columns]}
         return "model", self.network, {
-            "classes": classes, "feature_names": self.feature_names, "target": self.target, "record": self.record,
+            **columns, "classes": classes, "feature_names": self.feature_names, "target": self.target,
+            "record": self.record,
             **{name: None if scaler is None else scaler.to_dict()
                for name, scaler in (("scaler", self.scaler), ("target_scaler", self.target_scaler))}}
 
@@ -116,7 +137,7 @@ class Model:
     def _from_file(cls, network, properties):
         """The model of a file's properties; ValueError or TypeError for what is none."""
         keys = {"classes", "feature_names", "target", "record", "scaler", "target_scaler"}
-        if set(properties) != keys:
+        if set(properties) - {"columns"} != keys:
             raise ModelFormatError(f"the properties of a model are {', '.join(sorted(keys))}, "
                                    f"and the file has {', '.join(sorted(properties))}")
         names, target, record = properties["feature_names"], properties["target"], properties["record"]
@@ -127,7 +148,18 @@ class Model:
         scalers = {name: None if properties[name] is None else Standardizer.from_dict(properties[name])
                    for name in ("scaler", "target_scaler")}
         return cls(network, classes=_labels(properties["classes"]), feature_names=names, target=target, record=record,
-                   **scalers)
+                   columns=_columns(properties.get("columns")), **scalers)
+
+
+def _columns(document):
+    """Columns from the file; None for a model that has none."""
+    if document is None:
+        return None
+    from backprop.columns import Column
+
+    if not isinstance(document, list):
+        raise ModelFormatError("the columns must be a list")
+    return [Column.from_dict(column) for column in document]
 
 
 def _labels(document):

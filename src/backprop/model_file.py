@@ -22,6 +22,7 @@ A reader refuses what it does not know: an unknown key, tensor or name is an err
 older readers would get wrong raises VERSION.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -141,6 +142,13 @@ def checksum(path):
 
 def write_atomically(path, data):
     """Put the bytes `data` at `path`; afterwards, or after any failure, it holds the new or the old file, whole."""
+    with replacing(path) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A binary stream whose content stands at `path` once the block ends; after any failure the old file does."""
     path = os.path.realpath(_check.path(path))
     mode = _mode_of(path)
     folder = os.path.dirname(path)
@@ -153,7 +161,7 @@ def write_atomically(path, data):
             _lock(descriptor)                            # until the file has its name: somebody is alive and writes it
             if mode is not None:
                 os.fchmod(descriptor, mode)
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(descriptor)
             os.replace(temporary, path)

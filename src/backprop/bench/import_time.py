@@ -1,6 +1,6 @@
 """How long `import backprop` takes beside `import numpy`, each in a process of its own, interleaved.
 
-python bench/import_time.py [repeats]
+python src/backprop/bench/import_time.py [repeats]
 """
 
 import statistics

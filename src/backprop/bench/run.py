@@ -1,10 +1,11 @@
 """The benchmark: backprop and its peers in one run, interleaved, on one core, checked for agreement before timing.
 
-    python bench/run.py [--only PATTERN] [--quick] [--repeats N] [--simd v3|v4] [--out FILE] [--chart FILE]
+    backprop bench [--only PATTERN] [--quick] [--repeats N] [--simd v3|v4] [--out FILE] [--chart FILE]
 
 Every contender of a case gets the same arrays, initial weights and order, must agree with plain formulas after an epoch
 (1e-9 in float64), and is then timed round by round with the others; the table shows medians. Compilation is not timed.
-`make bench` runs this in an environment of its own (bench/requirements.txt).
+`backprop bench`, and `make bench` in the source tree, run this as a script in an environment of its own, with the peers
+of requirements.txt: the files of this folder are scripts beside each other and no modules of the package.
 """
 
 import argparse
@@ -19,6 +20,7 @@ sys.path.insert(0, str(BENCH))
 import environment  # noqa: E402
 
 AGREEING_ROWS = 5000
+RESULTS = os.environ.get("BACKPROP_BENCH_RESULTS", "backprop-bench-{simd}.json")
 
 
 def options(argv):
@@ -33,7 +35,7 @@ def options(argv):
     parser.add_argument(
         "--core", type=int, default=max(os.sched_getaffinity(0)), help="the core to run on (default: the last)"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON (default bench/results/<simd>.json)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON (default backprop-bench-<simd>.json)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="chart as PNG or SVG")
     return parser.parse_args(argv)
 
@@ -61,7 +63,7 @@ class Benchmark:
         self.simd = config["simd"]
         self.machine = machine.describe(config, {peer.NAME: peer.version() for peer in self.peers})
         self.machine["missing_peers"] = self.missing
-        self.machine["command"] = " ".join(["python", "bench/run.py", *sys.argv[1:]])
+        self.machine["command"] = " ".join(["backprop", "bench", *sys.argv[1:]])
         self.machine["roof"] = machine.measure(config["simd_available"])
 
     def run(self, case):
@@ -279,7 +281,7 @@ def main(argv=None):
         print(report.case_block(records[-1]), flush=True)
     results = {"machine": benchmark.machine, "seconds": round(time.perf_counter() - started, 1), "cases": records}
     print(report.tables(results))
-    report.write(results, arguments.out or BENCH / "results" / f"{benchmark.simd}.json")
+    report.write(results, arguments.out or Path(RESULTS.format(simd=benchmark.simd)))
     if arguments.chart is not None:
         report.chart(results, arguments.chart)
     return 0

@@ -1,6 +1,6 @@
 """Tables, JSON and the chart of a run. Redraw from a file:
 
-python bench/report.py bench/results/v4.json [--markdown FILE] [--chart FILE]
+python src/backprop/bench/report.py bench/results/v4.json [--markdown FILE] [--chart FILE]
 """
 
 import argparse

@@ -1,0 +1,20 @@
+"""Models as the commands open them."""
+
+from backprop import model_file
+from backprop.model import Model
+from backprop.network import Network
+
+
+def open_model(path):
+    """The Model at `path`; a network saved on its own becomes one without labels and scaling."""
+    saved = model_file.load(path)
+    if isinstance(saved, Network):
+        return Model(saved)
+    if not isinstance(saved, Model):
+        raise ValueError(f"{path} holds a {type(saved).__name__}; the command line works with networks")
+    return saved
+
+
+def short(value):
+    """A value of a record as a line of text shows it."""
+    return f"{value:.4g}" if isinstance(value, float) else value

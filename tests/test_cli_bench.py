@@ -1,0 +1,70 @@
+"""`backprop bench`: the benchmark of an installed package, without the peers that take minutes to install."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from backprop.cli import bench
+from command_line import command, refused
+
+
+def test_list_names_the_cases():
+    done = subprocess.run(command("bench", "--list"), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    names = done.stdout.splitlines()
+    assert "online 64-32-10" in names and "batch 32 784-30-10" in names
+    line = " ".join(map(str, command("bench", "--list")))
+    done = subprocess.run(["sh", "-c", f"{line} | head -1"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{names[0]}\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the benchmark needs Linux")
+def test_a_case_without_peers_is_timed_and_missing_peers_are_named(tmp_path):
+    """A peer that cannot be imported does not end the run."""
+    for name in ("jax", "numba", "torch", "sklearn", "onnxruntime"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not here')\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{bench.PACKAGE.parent}"}
+    argv = command("bench", "--no-install", "--only", "online 2-8-1", "--quick", "--repeats", 1, "--out", "out.json")
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert all(f"missing: {name}: not here\n" in done.stdout for name in ("jax", "numba", "torch"))
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert [case["name"] for case in results["cases"]] == ["online 2-8-1"]
+    assert {timing["name"] for timing in results["cases"][0]["timings"]} == {"backprop", "numpy"}
+    assert results["machine"]["command"].startswith("backprop bench --only")
+
+
+def test_an_environment_is_made_once(tmp_path, monkeypatch):
+    """pip is told what requirements.txt pins; a peer that cannot be installed is skipped by name."""
+    calls, said = [], []
+
+    def run(argv, **options):
+        calls.append(argv[1:])
+        if argv[1:3] == ["-m", "venv"]:
+            bench._python(tmp_path).parent.mkdir(parents=True)
+            bench._python(tmp_path).symlink_to(sys.executable)
+        failed = any(word.startswith("torch") for word in argv)
+        return subprocess.CompletedProcess(argv, int(failed), stdout=str(tmp_path / "site"), stderr="")
+
+    monkeypatch.setattr(bench.subprocess, "run", run)
+    monkeypatch.setattr(bench, "warn", said.append)
+    bench._install(tmp_path, bench._python(tmp_path))
+    assert calls[0] == ["-m", "venv", str(tmp_path)] and list(calls[1][-3:]) == list(bench.OURS)
+    assert any(argv[-1].startswith("jax==") for argv in calls)
+    assert len(said) == 2 and said[1].startswith("backprop: torch==") and said[1].endswith("is skipped")
+    assert (tmp_path / "site" / "backprop" / "cli" / "bench.py").exists()
+    assert not list((tmp_path / "site").rglob("*.pyx"))
+    count = len(calls)
+    bench._install(tmp_path, bench._python(tmp_path))
+    assert len(calls) == count + 1                       # the place for a fresh copy of the package, and no pip
+
+
+def test_what_is_refused(capsys, tmp_path):
+    assert refused(capsys, 2, "bench", "--repeats", 0) == "argument --repeats: must be at least 1, got 0"
+    assert refused(capsys, 2, "bench", "--env", tmp_path, "--no-install") == (
+        f"argument --env: there is no environment in {tmp_path}")
+    assert refused(capsys, 2, "bench", "--frob") == "unrecognized arguments: --frob (see backprop --help)"
