@@ -12,6 +12,9 @@ _LAZY = {
     "data": "backprop.data",
     "EarlyStopping": "backprop.stopping",
     "errors": "backprop.errors",
+    "export": "backprop.export",
+    "from_sklearn": "backprop.interop",
+    "from_torch": "backprop.interop",
     "gradient_descent": "backprop.descent",
     "History": "backprop.history",
     "load": "backprop.model_file",
@@ -21,6 +24,7 @@ _LAZY = {
     "optimizers": "backprop.optimizers",
     "Perceptron": "backprop.perceptron",
     "schedules": "backprop.schedules",
+    "to_sklearn": "backprop.interop",
 }
 __all__ = ["Network", "show_config", *_LAZY]
 
