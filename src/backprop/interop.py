@@ -248,8 +248,8 @@ def from_torch(module: Any, loss: Any = None, output: str | None = None, seed: A
     Parameters
     ----------
     module : torch.nn.Sequential
-        Linear layers in float32 or float64, each with or without an activation behind it: Identity, Sigmoid, Tanh, ReLU,
-        LeakyReLU (slope 0.01), ELU (alpha 1), Softplus (beta 1), SiLU, GELU (by erf); at the end also Softmax or
+        Linear layers in float32 or float64, each with or without an activation behind it: Identity, Sigmoid, Tanh,
+        ReLU, LeakyReLU (slope 0.01), ELU (alpha 1), Softplus (beta 1), SiLU, GELU (by erf); at the end also Softmax or
         LogSoftmax, of which the network gives the probabilities. Dropout is left out, for it does nothing in
         prediction, and so is Flatten in front. Sequentials inside are taken apart.
     loss : str or callable, optional

@@ -100,7 +100,9 @@ def _identifier(name, path):
     if name is None:
         stem = os.path.splitext(os.path.basename(os.fsdecode(path)))[0]
         name = re.sub(r"[^A-Za-z0-9_]", "_", stem).lstrip("_")
-        return name if re.match(r"[A-Za-z]", name) else f"model_{name}".rstrip("_")
+        if not name:
+            return "model"
+        return name if re.match(r"[A-Za-z]", name) else f"model_{name}"
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, got {type(name).__name__}")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):

@@ -38,8 +38,8 @@ def table(name):
 
 
 _part("fma", (), """
-/* a b + c, rounded once. Where the processor has no such instruction the C library's fma() computes it, exactly and
- * slowly; with -DBACKPROP_NO_FMA it is multiplied and added instead: faster there, other bits, the same error bounds. */
+/* a b + c, rounded once. Where the processor has no such instruction, or the compiler may not use it, the C library's
+ * fma() computes the same, slowly. With -DBACKPROP_NO_FMA it is multiplied and added: other bits, the same bounds. */
 #ifdef BACKPROP_NO_FMA
 static double fused(double a, double b, double c) { return a * b + c; }
 #else
@@ -371,7 +371,7 @@ static void layer(const double *x, const double *W, const double *b, double *a, 
 """)
 
 _part("units", ("fma", "tree"), """
-/* a = W x + b for W (m, n) in C order: eight chains per output, lane k with the inputs k, k + 8, ..., and their tree. */
+/* a = W x + b for W (m, n) in C order: eight chains per output, lane k with inputs k, k + 8, ..., and their tree. */
 static void units(const double *x, const double *W, const double *b, double *a, int n, int m) {
     for (int i = 0; i < m; i++, W += n) {
         double lane[8] = {0.0};

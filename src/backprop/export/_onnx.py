@@ -46,10 +46,10 @@ def onnx(model: Any, path: str | os.PathLike, *, dtype: str = "float64") -> None
 
     Notes
     -----
-    In float64 the graph agrees with `predict` to 1e-12, in float32 to 1e-5 (relative to the larger of 1 and the output).
-    onnxruntime has no float64 kernels of LeakyRelu, Elu, Softplus and Erf: there these functions are built from
-    operators that it has, without a loss of digits (expm1 from tanh, log1p from log, the normal distribution function
-    from the core's own polynomials).
+    In float64 the graph agrees with `predict` to 1e-12, in float32 to 1e-5, relative to the larger of 1 and the output.
+    onnxruntime has no float64 kernels of Elu, Softplus and Erf, its LeakyRelu rounds the slope to float32, and its
+    Sigmoid has no correct digit left at -40: in float64 these functions are built from operators that keep the digits
+    (the normal distribution function from the core's own polynomials).
     """
     _check.choice(dtype, "dtype", ("float64", "float32"))
     path = _check.path(path)
