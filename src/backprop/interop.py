@@ -172,6 +172,8 @@ def _mlp_to(plan):
     W, b, output = _output_layer(plan)
     if plan.classes is None:
         if output == "exp":
+            if "loss" not in MLPRegressor().get_params():
+                raise ValueError("an exp output needs scikit-learn 1.7 or newer, whose MLPRegressor has loss='poisson'")
             options["loss"] = "poisson"
         new = MLPRegressor(**options)
     else:
