@@ -78,12 +78,13 @@ def c(model: Any, path: str | os.PathLike, *, name: str | None = None) -> None:
 
     Examples
     --------
-    >>> import os, tempfile
+    >>> import pathlib, tempfile
     >>> import backprop as bp
     >>> net = bp.Network([2, 3, 1], seed=0)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     bp.export.c(net, os.path.join(folder, "xor.c"))
-    ...     "int xor_outputs(const double *x, double *y)" in open(os.path.join(folder, "xor.c")).read()
+    ...     path = pathlib.Path(folder) / "xor.c"
+    ...     bp.export.c(net, path)
+    ...     "int xor_outputs(const double *x, double *y);" in path.read_text()
     True
     """
     path = _check.path(path)
