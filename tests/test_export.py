@@ -430,6 +430,11 @@ def test_estimators_are_read_by_their_attributes():
     assert _reader.read(Estimator(network("softmax"), [1, 2, 3])).decision == "argmax"
     assert _reader.read(Estimator(network("sigmoid"), [0, 1, 2])).decision == "each"
     assert _reader.read(Estimator(network("identity"))).decision == "values"
+    hinge = _reader.read(Estimator(network("identity", (3, 1)), ["a", "b"]))
+    assert (hinge.decision, hinge.threshold, hinge.probabilities) == ("positive", 0.0, False)
+    assert _reader.read(Estimator(network("identity"), ["a", "b", "c"])).decision == "argmax"
+    alone = _reader.read(Estimator(network("sigmoid", (3, 1)), ["only"]))
+    assert _reader.decide(alone, np.array([[0.9], [0.1]])).tolist() == [0, 0] and not alone.probabilities
 
 
 @needs_compiler

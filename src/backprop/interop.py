@@ -133,27 +133,32 @@ def _import(module, package, extra):
 def _perceptron_from(estimator, seed):
     from backprop.perceptron import Perceptron, PerceptronHistory, _classes, _Weights
 
-    state = estimator.random_state if seed is None else seed
-    new = Perceptron(eta0=estimator.eta0, max_iter=estimator.max_iter, tol=estimator.tol, shuffle=estimator.shuffle,
-                     fit_intercept=estimator.fit_intercept, random_state=state, class_weight=estimator.class_weight,
-                     warm_start=estimator.warm_start)
+    new = Perceptron()
+    new.set_params(**_shared(estimator, new))
+    state = new.random_state if seed is None else seed
     options, generator = new._options(), _check.generator(state, "random_state")
     classes = _classes(np.asarray(estimator.classes_), "classes_")
     W, b = _check.array(estimator.coef_, "coef_", 2), _check.array(np.ravel(estimator.intercept_), "intercept_", 1)
     weights = _Weights.zeros(*W.shape)
     weights.W[:], weights.b[:] = W, b
     new._commit(options, classes, weights.restart(), PerceptronHistory(), False)
-    new._generator = generator
+    new.n_features_in_, new._generator = W.shape[1], generator
     return new
+
+
+def _shared(source, target):
+    """The parameters of one estimator that another has too, {name: value}."""
+    names = target.get_params()
+    parameters = source.get_params() if hasattr(source, "get_params") else {}
+    return {name: value for name, value in parameters.items() if name in names}
 
 
 def _perceptron_to(plan, model):
     from sklearn.linear_model import Perceptron
 
     (layer,) = plan.layers
-    options = {name: getattr(model, name) for name in ("eta0", "max_iter", "tol", "shuffle", "fit_intercept",
-                                                       "class_weight", "warm_start") if hasattr(model, name)}
-    new = Perceptron(**options)
+    new = Perceptron()
+    new.set_params(**_shared(model, new))
     new.coef_, new.intercept_ = np.ascontiguousarray(layer.W.T), layer.b
     new.classes_, new.n_features_in_ = np.array(plan.classes), plan.n_inputs
     new.n_iter_, new.t_ = int(getattr(model, "n_iter_", 0)), 1.0

@@ -186,6 +186,8 @@ def _estimator(model):
     """A fitted estimator: this library's own by its `network_` and `classes_`, or scikit-learn's."""
     from backprop import interop
 
+    if any(kind.__module__.startswith("backprop.") for kind in type(model).__mro__):
+        _require_fit(model, "network_")
     network = getattr(model, "network_", None)
     if network is None:
         foreign = interop.from_sklearn(model)            # TypeError for anything else
@@ -199,14 +201,22 @@ def _estimator(model):
 
 
 def _classify(plan, model):
-    """Labels and decision of a classifier: with one output the second of two classes, else one output per class."""
+    """Labels and decision of a classifier: with one output the second of two classes, else one output per class.
+
+    Whether these exclude each other is in the labels of this library's estimators; of scikit-learn's, and any other
+    with `network_` and `classes_`, the output activation tells.
+    """
+    output = plan.layers[-1].activation
+    kind = getattr(getattr(model, "_labels", None), "kind", "multilabel" if output == "sigmoid" else "multiclass")
     plan.classes = labels(model.classes_)
-    plan.probabilities = plan.layers[-1].activation in ("sigmoid", "softmax")
-    if plan.n_outputs == 1:
+    plan.probabilities = output in ("sigmoid", "softmax")
+    plan.threshold = 0.5 if plan.probabilities else 0.0
+    if len(plan.classes) == plan.n_outputs == 1:         # a single class, whatever the output says
+        plan.decision, plan.probabilities = "argmax", False
+    elif plan.n_outputs == 1:
         plan.decision = "positive"
     else:
-        plan.decision = "argmax" if plan.layers[-1].activation == "softmax" else "each"
-    plan.threshold = 0.5 if plan.layers[-1].activation == "sigmoid" else 0.0
+        plan.decision = "each" if kind == "multilabel" else "argmax"
 
 
 def _pipeline(pipeline):
