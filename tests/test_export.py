@@ -448,7 +448,7 @@ def test_fitted_estimators_of_scikit_learn(kind, sklearn, tmp_path):
     rng = np.random.default_rng(9)
     X = rng.normal(size=(80, 4)) * [1, 10, 100, 0.1] + 3
     signal = X @ [1, 0.1, 0.01, 10]
-    y = {"two": np.where(signal > 6, "b", "a"), "three": np.digitize(signal, [30, 40]), "pipeline": signal > 36,
+    y = {"two": np.where(signal > 36, "b", "a"), "three": np.digitize(signal, [30, 40]), "pipeline": signal > 36,
          "multilabel": np.column_stack([signal > 35, X[:, 0] > 3, X[:, 3] > 3]).astype(int), "regression": signal}[kind]
     options = {"hidden_layer_sizes": (5, 4), "max_iter": 20, "random_state": 0, "activation": "logistic"}
     model = (MLPRegressor if kind == "regression" else MLPClassifier)(**options)
@@ -474,6 +474,16 @@ def test_fitted_estimators_of_scikit_learn(kind, sklearn, tmp_path):
     assert golden_run(tmp_path / "m.c", ARITHMETIC).returncode == 0
 
 
+def test_a_single_class_is_always_the_answer(sklearn, tmp_path):
+    from sklearn.neural_network import MLPClassifier
+
+    X = np.random.default_rng(11).normal(size=(10, 2))
+    model = MLPClassifier((3,), max_iter=1, random_state=0, solver="lbfgs").fit(X, ["only"] * 10)
+    bp.export.python(model, tmp_path / "m.py")
+    predict = runpy.run_path(str(tmp_path / "m.py"))["predict"]
+    assert {predict(row) for row in X} == set(model.predict(X)) == {"only"}
+
+
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.mark.parametrize("kind", ["two", "multilabel"])
 def test_onnx_of_one_output_and_of_several_labels(kind, ort, sklearn, tmp_path):
@@ -487,6 +497,31 @@ def test_onnx_of_one_output_and_of_several_labels(kind, ort, sklearn, tmp_path):
     out = run_onnx(ort, tmp_path / "m.onnx", X, "float64")
     assert out["label"].tolist() == model.predict(X).tolist()
     np.testing.assert_allclose(out["probabilities"], model.predict_proba(X), rtol=1e-10)
+
+
+@needs_compiler
+@pytest.mark.filterwarnings("ignore::UserWarning")       # twenty epochs do not converge
+@pytest.mark.parametrize("kind", ["two", "three", "multilabel", "hinge", "regression"])
+def test_fitted_estimators_of_this_library(kind, tmp_path):
+    estimators = pytest.importorskip("backprop.estimators", reason="this version has no estimators")
+    rng = np.random.default_rng(12)
+    X = rng.normal(size=(60, 4))
+    signal = X @ rng.normal(size=(4, 3))
+    y = {"two": np.where(signal[:, 0] > 0, "b", "a"), "multilabel": (signal > 0).astype(int),
+         "regression": signal[:, 0]}.get(kind, signal.argmax(axis=1))
+    family = estimators.MLPRegressor if kind == "regression" else estimators.MLPClassifier
+    options = {"loss": "hinge"} if kind == "hinge" else {}
+    model = family(hidden_layer_sizes=(5,), max_iter=20, random_state=0, **options).fit(X, y)
+    bp.export.python(model, tmp_path / "m.py")
+    predict = runpy.run_path(str(tmp_path / "m.py"))["predict"]
+    if kind == "regression":
+        np.testing.assert_allclose([predict(row) for row in X], model.predict(X), rtol=1e-10)
+    else:
+        assert [predict(row) for row in X] == model.predict(X).tolist()
+    bp.export.c(model, tmp_path / "golden.c")
+    expected = model.network_.predict(X)
+    assert same_bits(Compiled(tmp_path / "golden.c", expected.shape[1]).outputs(X), expected)
+    assert golden_run(tmp_path / "golden.c", ARITHMETIC).returncode == 0
 
 
 def test_pipelines_that_cannot_be_exported(sklearn):

@@ -256,8 +256,8 @@ def _test(plan, name):
     checks = "", ""
     if plan.classes is not None and plan.decision != "each":
         chosen = ", ".join(str(index) for index in _reader.decide(plan, Y).tolist())
-        checks = (f"\nstatic const int golden_labels[{rows}] = {{{chosen}}};",
-                  f"\n        if (exact && {name}_predict(golden_x + r * {n_0}) != golden_labels[r]) wrong++;")
+        checks = (f"\nstatic const int golden_chosen[{rows}] = {{{chosen}}};",
+                  f"\n        if (exact && {name}_predict(golden_x + r * {n_0}) != golden_chosen[r]) wrong++;")
     return f"""\
 #ifdef BACKPROP_TEST
 #include <stdio.h>
