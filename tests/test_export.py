@@ -238,6 +238,11 @@ def test_c_names_come_from_the_file(file, name, tmp_path):
     assert f"int {name}_outputs(const double *x, double *y);" in text
 
 
+def test_c_name_as_given(tmp_path):
+    bp.export.c(network("tanh"), tmp_path / "net.c", name="Other_2")
+    assert "int Other_2_outputs(const double *x, double *y);" in (tmp_path / "net.c").read_text()
+
+
 @pytest.mark.parametrize("name", ["", "1a", "_a", "a-b", "é", "a b", "a\n", "x;"])
 def test_c_wrong_names(name, tmp_path):
     with pytest.raises(ValueError, match="name must be letters"):
@@ -434,7 +439,7 @@ def test_estimators_are_read_by_their_attributes():
     assert (hinge.decision, hinge.threshold, hinge.probabilities) == ("positive", 0.0, False)
     assert _reader.read(Estimator(network("identity"), ["a", "b", "c"])).decision == "argmax"
     alone = _reader.read(Estimator(network("sigmoid", (3, 1)), ["only"]))
-    assert _reader.decide(alone, np.array([[0.9], [0.1]])).tolist() == [0, 0] and not alone.probabilities
+    assert _reader.indices(alone, np.array([[0.9], [0.1]])).tolist() == [0, 0] and not alone.probabilities
 
 
 @needs_compiler
@@ -525,6 +530,17 @@ def test_fitted_estimators_of_this_library(kind, tmp_path):
     assert golden_run(tmp_path / "golden.c", ARITHMETIC).returncode == 0
 
 
+def test_a_perceptron_of_scikit_learn_and_a_pipeline_without_scaler(sklearn, tmp_path):
+    from sklearn.linear_model import Perceptron
+    from sklearn.pipeline import make_pipeline
+
+    X = np.random.default_rng(13).normal(size=(30, 3))
+    model = make_pipeline("passthrough", Perceptron(random_state=0)).fit(X, X[:, 0] > 0)
+    bp.export.python(model, tmp_path / "m.py")
+    predict = runpy.run_path(str(tmp_path / "m.py"))["predict"]
+    assert [predict(row) for row in X] == model.predict(X).tolist()
+
+
 def test_pipelines_that_cannot_be_exported(sklearn):
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
@@ -581,6 +597,9 @@ def test_models_of_another_kind(export, tmp_path):
             export(thing, tmp_path / "net")
     with pytest.raises(ValueError, match="not fitted"):
         export(bp.Perceptron(), tmp_path / "net")
+    unfitted = type("MLPClassifier", (), {"__module__": "backprop.estimators"})()
+    with pytest.raises(ValueError, match="this MLPClassifier is not fitted"):
+        export(unfitted, tmp_path / "net")
     with pytest.raises(TypeError, match="all strings"):
         export(Estimator(network("softmax"), np.array(["a", 1, 2.0], dtype=object)), tmp_path / "net")
     with pytest.raises(ValueError, match="64 bits"):

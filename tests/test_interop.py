@@ -157,10 +157,18 @@ def test_what_is_no_estimator_of_scikit_learn():
     (lambda: bp.Network([2, 3, 1], output="sigmoid"), "this model's is sigmoid.*classes="),
     (lambda: bp.Model(bp.Network([2, 3, 2], output="sigmoid"), classes=["a", "b"]), "sigmoid with 2 outputs"),
     (lambda: bp.Model(bp.Network([2, 2], loss="log_loss"), classes=["b", "a"]), "sorted"),
+    (lambda: bp.Model(bp.Network([2, 1], output="exp"), target_scaler=bp.data.Standardizer().fit([[1.0], [2.0]])),
+     "identity output only; the model's is exp"),
 ])
 def test_what_scikit_learn_has_no_form_for(make, message):
     with pytest.raises(ValueError, match=message):
         bp.to_sklearn(make())
+
+
+def test_scikit_learn_without_a_poisson_loss(monkeypatch):
+    monkeypatch.setattr(neural_network.MLPRegressor, "get_params", lambda self: {})
+    with pytest.raises(ValueError, match="scikit-learn 1.7"):
+        bp.to_sklearn(bp.Network([2, 1], output="exp"))
 
 
 def test_classes_of_to_sklearn():

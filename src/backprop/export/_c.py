@@ -255,7 +255,7 @@ def _test(plan, name):
     fma = _dispatch.variant != "baseline"
     checks = "", ""
     if plan.classes is not None and plan.decision != "each":
-        chosen = ", ".join(str(index) for index in _reader.decide(plan, Y).tolist())
+        chosen = ", ".join(str(index) for index in _reader.indices(plan, Y).tolist())
         checks = (f"\nstatic const int golden_chosen[{rows}] = {{{chosen}}};",
                   f"\n        if (exact && {name}_predict(golden_x + r * {n_0}) != golden_chosen[r]) wrong++;")
     return f"""\

@@ -30,11 +30,9 @@ def source(names):
 
 def table(name):
     """The numbers of one of the tables in the C."""
-    for _, text in PARTS.values():
-        found = re.search(rf"{name}\[\] = {{(.*?)}}", text, re.DOTALL)
-        if found:
-            return [float.fromhex(number) for number in found.group(1).replace("\n", " ").split(",")]
-    raise KeyError(name)
+    text = "\n".join(text for _, text in PARTS.values())
+    numbers = re.search(rf"{name}\[\] = {{(.*?)}}", text, re.DOTALL).group(1)
+    return [float.fromhex(number) for number in numbers.replace("\n", " ").split(",")]
 
 
 _part("fma", (), """

@@ -125,13 +125,9 @@ def _net_inputs(layer, X):
     return out
 
 
-def decide(plan, Y):
-    """(n,) indices of the classes, or (n, n_L) 0 and 1, or None, that follow from outputs (n, n_L)."""
-    if plan.decision == "argmax":
-        return Y.argmax(axis=1)
-    if plan.decision == "positive":
-        return (Y[:, 0] > plan.threshold).astype(np.int64)
-    return (Y > plan.threshold).astype(np.int64) if plan.decision == "each" else None
+def indices(plan, Y):
+    """(n,) numbers of the classes that follow from outputs (n, n_L), for classes that exclude each other."""
+    return Y.argmax(axis=1) if plan.decision == "argmax" else (Y[:, 0] > plan.threshold).astype(np.int64)
 
 
 def warn_if_large(plan, what):
