@@ -50,7 +50,8 @@ def test_package_data():
 
 def test_import_is_quiet_and_light():
     code = ("import sys, backprop\n"
-            "heavy = {'sklearn', 'scipy', 'matplotlib', 'tqdm', 'pandas', 'torch', 'dask', 'argparse', 'safetensors'}\n"
+            "heavy = {'sklearn', 'scipy', 'matplotlib', 'tqdm', 'pandas', 'torch', 'dask', 'argparse', 'safetensors',\n"
+            "         'onnx', 'backprop.export', 'backprop.interop'}\n"
             "print(sorted(heavy & set(sys.modules)))")
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stdout, run.stderr) == (0, "[]\n", "")

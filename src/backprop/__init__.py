@@ -13,6 +13,9 @@ _LAZY = {
     "EarlyStopping": "backprop.stopping",
     "Ensemble": "backprop.ensemble",
     "errors": "backprop.errors",
+    "export": "backprop.export",
+    "from_sklearn": "backprop.interop",
+    "from_torch": "backprop.interop",
     "gradient_descent": "backprop.descent",
     "grid": "backprop.search",
     "History": "backprop.history",
@@ -24,6 +27,7 @@ _LAZY = {
     "Perceptron": "backprop.perceptron",
     "plot": "backprop.plot",
     "schedules": "backprop.schedules",
+    "to_sklearn": "backprop.interop",
     "train_many": "backprop.many",
 }
 __all__ = ["Network", "show_config", *_LAZY]

@@ -237,6 +237,24 @@ class Network:
 
         model_file.save(path, self)
 
+    def to_torch(self):
+        """A `torch.nn.Sequential` in float64 with a copy of the weights: the same outputs, to rounding.
+
+        Linear layers, each followed by its activation (none for identity). `backprop.from_torch` is the way back.
+
+        Returns
+        -------
+        torch.nn.Sequential
+
+        Raises
+        ------
+        ImportError
+            Without PyTorch, the extra `torch`.
+        """
+        from backprop import interop
+
+        return interop.to_torch(self)
+
     def _file_parts(self):
         """(kind, network, properties) for the model file."""
         return "network", self, {}
