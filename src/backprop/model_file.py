@@ -547,7 +547,11 @@ def _of_kind(kind, network, properties):
         from backprop.model import Model
 
         return Model._from_file(network, properties)
-    raise ModelFormatError(f"the kind of object is {kind!r}, expected network or model")
+    if kind == "estimator":
+        from backprop import _estimator_file
+
+        return _estimator_file.estimator(network, properties)
+    raise ModelFormatError(f"the kind of object is {kind!r}, expected network, model or estimator")
 
 
 def _network(file):
