@@ -265,6 +265,7 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         self.__dict__.pop("_given", None)
         self.network_, self._progress_ = network, progress
         self.n_iter_, self.t_ = len(history), progress.t
+        self._no_improvement_count = progress.no_improvement_count      # scikit-learn's private name
         self._describe(network)
         if earlier is None or "loss_curve_" not in vars(self):
             self.loss_curve_, self.validation_scores_ = [], None
@@ -348,10 +349,6 @@ class MLP(CallbackSupportMixin, BaseEstimator):
     def _optimizer(self):
         """scikit-learn's private name for what has the next `learning_rate`."""
         return self._progress_
-
-    @property
-    def _no_improvement_count(self):
-        return self._progress_.no_improvement_count
 
     # ---- prediction ------------------------------------------------------------------------------------------------
 

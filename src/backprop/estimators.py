@@ -12,6 +12,8 @@ from backprop._labels import Labels, unique
 from backprop._mlp import MLP
 from backprop.network import Network
 
+SMALL = 1e-200           # probabilities whose logarithm comes from the net inputs
+
 _SHARED = """hidden_layer_sizes : int or sequence of int, default (100,)
         Units of the hidden layers; an empty sequence makes a linear model.
     activation : str or list of str, default "relu"
@@ -293,9 +295,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         return self._labels.decode(self._outputs(X) if one is None else one.reshape(1, -1), self._threshold)
 
     def _has_probabilities(self):
-        if self.loss == "hinge":
-            return False
-        return True
+        return self.loss != "hinge"
 
     @available_if(_has_probabilities)
     def predict_proba(self, X):
@@ -313,12 +313,11 @@ class MLPClassifier(ClassifierMixin, MLP):
         P = self._outputs(X) if one is None else one.reshape(1, -1)
         if self._labels.kind != "binary":
             return P
-        return np.column_stack([1.0 - P[:, 0], P[:, 0]])[:, :len(self.classes_)] if len(self.classes_) == 2 else \
-            np.ones((len(P), 1))
+        return np.column_stack([1.0 - P[:, 0], P[:, 0]]) if len(self.classes_) == 2 else np.ones((len(P), 1))
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):
-        """Logarithms of `predict_proba`, from the net inputs: finite, however small the probability.
+        """Logarithms of `predict_proba`; finite, from the net inputs, where a probability underflows.
 
         Parameters
         ----------
@@ -328,15 +327,19 @@ class MLPClassifier(ClassifierMixin, MLP):
         -------
         ndarray of shape (n, k)
         """
-        A = self.decision_function(X)
-        if self._labels.kind == "multiclass":
-            A = A - A.max(axis=1, keepdims=True)
-            return A - np.log(np.exp(A).sum(axis=1, keepdims=True))
-        if self._labels.kind == "multilabel":
-            return -np.logaddexp(0.0, -A)
-        if len(self.classes_) == 1:
-            return np.zeros((len(A), 1))
-        return np.column_stack([-np.logaddexp(0.0, A), -np.logaddexp(0.0, -A)])
+        P = self.predict_proba(X)
+        small = P < SMALL
+        with np.errstate(divide="ignore"):
+            out = np.log(P)
+        if small.any():
+            A = self.decision_function(X)
+            if self._labels.kind == "binary":
+                A = np.column_stack([-A, A])
+            if self._labels.kind == "multiclass":        # log e^a / Σ e^a; of a small sigmoid it is a itself
+                largest = A.max(axis=1, keepdims=True)
+                A = A - largest - np.log(np.exp(A - largest).sum(axis=1, keepdims=True))
+            out[small] = A[small]
+        return out
 
     def decision_function(self, X):
         """Net inputs a[L] of the output layer: what softmax, sigmoid or, for "hinge", the sign is taken of.

@@ -1,17 +1,16 @@
 """The perceptron: a hyperplane learnt from its mistakes."""
 
-import inspect
 import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from backprop import _check, _order
+from backprop import _check, _estimator_base, _order
 from backprop._dispatch import core
+from backprop._estimator_base import BaseEstimator, ClassifierMixin
 from backprop.errors import DivergenceError, sklearn_or_own
 
 RULES = ("stochastic", "batch")
-PATIENCE = 5                    # epochs without an improvement by tol before training stops, as in scikit-learn
 SLICE = 2**24                   # multiply-adds of one kernel call: well below the 0.5 s within which Ctrl-C must land
 BLOCK = 2**16                   # visits of the epochs that share one kernel call where epochs are tiny
 
@@ -149,9 +148,10 @@ class _Options:
     fit_intercept: bool
     average: bool
     pocket: bool
+    n_iter_no_change: int
 
 
-class Perceptron:
+class Perceptron(ClassifierMixin, BaseEstimator):
     """Linear classifier trained by the perceptron rule.
 
     Labels y_i are mapped to {-1, +1}, ``classes_[1]`` to +1. With the margin d_i = y_i (w·x_i + b), an example is a
@@ -182,7 +182,7 @@ class Perceptron:
     max_iter : int, default 1000
         Most epochs of a `fit`.
     tol : float or None, default None
-        Also stop once 5 epochs in a row have not brought the epoch's error (``history_.error``) more than `tol` below
+        Also stop once `n_iter_no_change` epochs in a row have not brought the epoch's error (``history_.error``) more than `tol` below
         the best before; an epoch whose error is 0 in spite of mistakes, which is that from w = 0, does not count.
         None: never.
     shuffle : bool, default True
@@ -206,6 +206,8 @@ class Perceptron:
     warm_start : bool, default False
         `fit` goes on from the weights of the last one (before averaging or pocket); classes and features must be the
         same.
+    n_iter_no_change : int, default 5
+        See `tol`.
 
     Attributes
     ----------
@@ -256,10 +258,9 @@ class Perceptron:
     ['yes', 'no']
     """
 
-    _estimator_type = "classifier"
-
     def __init__(self, rule="stochastic", eta0=1.0, max_iter=1000, tol=None, shuffle=True, fit_intercept=True,
-                 random_state=None, average=False, pocket=False, class_weight=None, warm_start=False):
+                 random_state=None, average=False, pocket=False, class_weight=None, warm_start=False,
+                 n_iter_no_change=5):
         self.rule = rule
         self.eta0 = eta0
         self.max_iter = max_iter
@@ -271,30 +272,7 @@ class Perceptron:
         self.pocket = pocket
         self.class_weight = class_weight
         self.warm_start = warm_start
-
-    # ---- parameters -----------------------------------------------------------------------------------------------
-
-    @classmethod
-    def _defaults(cls):
-        return {name: p.default for name, p in inspect.signature(cls.__init__).parameters.items() if name != "self"}
-
-    def get_params(self, deep=True):
-        """The constructor's parameters as a dict (`deep` is there for scikit-learn; nothing is nested)."""
-        return {name: getattr(self, name) for name in self._defaults()}
-
-    def set_params(self, **params):
-        """Set constructor parameters by name; they are checked by the next `fit`. Returns the perceptron itself."""
-        names = self._defaults()
-        for name in params:
-            _check.choice(name, "parameter of Perceptron", sorted(names))
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self):
-        changed = (f"{name}={getattr(self, name)!r}" for name, default in self._defaults().items()
-                   if repr(getattr(self, name)) != repr(default))
-        return f"{type(self).__name__}({', '.join(changed)})"
+        self.n_iter_no_change = n_iter_no_change
 
     def _options(self):
         options = _Options(
@@ -302,6 +280,7 @@ class Perceptron:
             eta0=_check.real(self.eta0, "eta0", above=0),
             max_iter=_check.integer(self.max_iter, "max_iter", minimum=1),
             tol=None if self.tol is None else _check.real(self.tol, "tol", minimum=0),
+            n_iter_no_change=_check.integer(self.n_iter_no_change, "n_iter_no_change", minimum=1),
             **{name: _check.boolean(getattr(self, name), name)
                for name in ("shuffle", "fit_intercept", "average", "pocket")})
         _check.boolean(self.warm_start, "warm_start")
@@ -346,9 +325,8 @@ class Perceptron:
         """
         options = self._options()
         generator = _check.generator(self.random_state, "random_state")
-        X = _check.matrix(X)
-        y = _check.labels(y, rows=len(X))
-        weight = _weight(sample_weight, len(X))
+        goes_on = self.warm_start and hasattr(self, "coef_")
+        X, y, weight = self._data(X, y, sample_weight, reset=not goes_on)
         classes = _classes(y[weight > 0], "y")
         weights = self._start(classes, X.shape[1])
         examples = _examples(X, y, weight, classes, self.class_weight)
@@ -401,13 +379,9 @@ class Perceptron:
         if isinstance(self.class_weight, str):
             _check.choice(self.class_weight, "class_weight", ("balanced",))
             raise ValueError('class_weight="balanced" needs all data at once: use fit, or pass a dict')
-        X = _check.matrix(X)
-        classes = self._partial_classes(classes)
-        y = _check.labels(y, rows=len(X))
-        weight = _weight(sample_weight, len(X))
         fitted = hasattr(self, "coef_")
-        if fitted:
-            _check.matrix(X, columns=self.n_features_in_, of="as in the first fit")
+        X, y, weight = self._data(X, y, sample_weight, reset=not fitted)
+        classes = self._partial_classes(classes)
         weights = self._weights.copy() if fitted else _Weights.zeros(_problems(classes), X.shape[1])
         examples = _examples(X, y, weight, classes, self.class_weight)
         generator = self._generator if fitted else _check.generator(self.random_state, "random_state")
@@ -416,6 +390,14 @@ class Perceptron:
         self._commit(options, classes, weights, history, stopped == "converged")
         self._generator = generator
         return self
+
+    def _data(self, X, y, sample_weight, reset):
+        """Checked (X, y, weights); sparse rows become dense."""
+        X, y = _estimator_base.validated(self, X, y, reset=reset)
+        X = _check.matrix(_estimator_base.dense(X))
+        y = _check.labels(_estimator_base.column(np.asarray(y)), rows=len(X))
+        weight = _estimator_base.sample_weights(sample_weight, len(X))
+        return X, y, np.ones(len(X)) if weight is None else np.array(weight)
 
     def _partial_classes(self, classes):
         if classes is not None:
@@ -434,8 +416,6 @@ class Perceptron:
             return _Weights.zeros(_problems(classes), d)
         if not np.array_equal(classes, self.classes_):
             raise ValueError(f"warm_start: y has the classes {classes.tolist()}, expected {self.classes_.tolist()}")
-        if d != self.n_features_in_:
-            raise ValueError(f"X has {d} columns, expected {self.n_features_in_} (warm_start: as in the last fit)")
         return self._weights.restart()
 
     def _train(self, options, examples, weights, generator, history, max_iter):
@@ -460,7 +440,6 @@ class Perceptron:
         self._weights = weights
         self.coef_, self.intercept_ = weights.result(options.average, options.pocket)
         self.classes_ = classes
-        self.n_features_in_ = weights.W.shape[1]
         self.history_ = history
         self.n_iter_ = len(history.epoch)
         self.n_mistakes_ = sum(history.mistakes)
@@ -471,8 +450,8 @@ class Perceptron:
     def _scores(self, X):
         """Net inputs (n, number of problems)."""
         if not hasattr(self, "coef_"):
-            raise sklearn_or_own("NotFittedError")("this Perceptron is not fitted yet: call fit or partial_fit first")
-        X = _check.matrix(X, columns=self.n_features_in_, of="as in fit")
+            raise _estimator_base.not_fitted(self)
+        X = _check.matrix(_estimator_base.dense(_estimator_base.inputs(self, X)))
         scores = np.empty((len(X), len(self.coef_)))
         step = max(1, SLICE // (self.coef_.size + 16))
         for start in range(0, len(X), step):
@@ -630,7 +609,7 @@ def _epochs(run, options, generator, history, max_iter):
         if options.tol is not None and error > 0:
             quiet = 0 if best - error > options.tol else quiet + 1
             best = min(best, error)
-            if quiet >= PATIENCE:
+            if quiet >= options.n_iter_no_change:
                 return "tol"
         done += count
         block = max(1, min(2 * block, BLOCK // run.m))
