@@ -5,6 +5,7 @@ scikit-learn 1.6 or newer its own validation is the gate for the data of a call,
 columns; without, it is `_check`.
 """
 
+import contextlib
 import functools
 import inspect
 import numbers
@@ -90,11 +91,18 @@ def r2(Y, P, weight=None):
 
 # ---- data in ---------------------------------------------------------------------------------------------------------
 
-def validated(estimator, X, y=None, *, reset, y_numeric=False):
-    """(X, y) of a fit: X finite float64 (n, d), dense or CSR; y an array. Keeps width and names of the columns."""
+def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
+    """(X, y) of a fit: X finite float64 (n, d), dense or CSR; y an array. Keeps width and names of the columns.
+
+    `check_y(y)` raises our own error for targets that cannot be.
+    """
     if validate_data is not None:
-        return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
-                             y_numeric=y_numeric, reset=reset)
+        try:
+            return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
+                                 y_numeric=y_numeric, reset=reset)
+        except (ValueError, TypeError) as error:
+            raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X),
+                                lambda: y is None or is_sparse(y) or check_y(y)) from None
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
     X = _rows_without_sklearn(estimator, X, reset)
@@ -109,8 +117,29 @@ def validated(estimator, X, y=None, *, reset, y_numeric=False):
 def inputs(estimator, X):
     """X of a prediction, checked against the columns of the fit: finite float64 (n, d), dense or CSR."""
     if validate_data is not None:
-        return validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, order="C", reset=False)
+        try:
+            return validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, order="C", reset=False)
+        except (ValueError, TypeError) as error:
+            raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X)) from None
     return _rows_without_sklearn(estimator, X, False)
+
+
+def is_plain_row(estimator, X):
+    """Whether X is one row that needs no gate: a finite, contiguous float64 array, and no names to compare."""
+    return (type(X) is np.ndarray and X.dtype == np.float64 and X.flags.carray
+            and X.shape == (1, estimator.n_features_in_)
+            and "feature_names_in_" not in estimator.__dict__ and bool(np.isfinite(X).all()))
+
+
+def _in_our_words(error, *checks):
+    """The error of the first of our own checks that raises, which names the place, with scikit-learn's words behind it;
+    scikit-learn's error itself where none does."""
+    for check in checks:
+        try:
+            check()
+        except (ValueError, TypeError) as ours:
+            return type(ours)(f"{ours} ({' '.join(str(error).split())})")
+    return error
 
 
 def _rows_without_sklearn(estimator, X, reset):
@@ -183,6 +212,21 @@ def sample_weights(value, rows):
     if value is None or isinstance(value, numbers.Real) and not isinstance(value, bool):
         return None if value is None else _check.weights(np.full(rows, float(value)), "sample_weight", rows=rows)
     return _check.weights(value, "sample_weight", rows=rows)
+
+
+@contextlib.contextmanager
+def unchanged_by_failure(estimator, but=()):
+    """Whatever is raised within, except for the classes `but`, leaves the estimator's attributes as they were."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except but:
+        raise
+    except BaseException:
+        kept = {key: value for key, value in vars(estimator).items() if "callback" in key}    # torn down by others
+        estimator.__dict__.clear()
+        estimator.__dict__.update({**before, **kept})
+        raise
 
 
 # ---- state and methods -----------------------------------------------------------------------------------------------

@@ -84,7 +84,12 @@ def _checked(y):
                              f"be a multilabel indicator of zeros and ones, got dtype {y.dtype}")
         return y
     y = _check.labels(y, "y")
+    refuse_continuous(y)
+    return y
+
+
+def refuse_continuous(y):
+    """ValueError, in scikit-learn's words, for targets that are no labels."""
     if y.dtype.kind == "f" and (y != np.floor(y)).any():
         raise ValueError("Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects "
                          "discrete classes on a regression target with continuous values.")
-    return y

@@ -131,16 +131,8 @@ class MLP(CallbackSupportMixin, BaseEstimator):
 
     def _fit(self, X, y, sample_weight, validation, incremental, classes=None):
         """One call of fit or partial_fit; a failure before the training leaves the estimator as it was."""
-        before = dict(vars(self))
-        try:
+        with _estimator_base.unchanged_by_failure(self, but=KeyboardInterrupt):      # what was learnt then is kept
             self._fit_unguarded(X, y, sample_weight, validation, incremental, classes)
-        except KeyboardInterrupt:                        # what was learnt so far has been kept
-            raise
-        except BaseException:
-            callbacks = {key: value for key, value in vars(self).items() if "callback" in key}
-            self.__dict__.clear()
-            self.__dict__.update(before, **callbacks)
-            raise
         return self
 
     def _fit_unguarded(self, X, y, sample_weight, validation, incremental, classes):
@@ -150,7 +142,7 @@ class MLP(CallbackSupportMixin, BaseEstimator):
         alpha = _check.real(self.alpha, "alpha", minimum=0.0)
         fraction = _check.real(self.validation_fraction, "validation_fraction", minimum=0.0, maximum=1.0)
         fresh = not (incremental or _check.boolean(self.warm_start, "warm_start") and self._is_fitted())
-        X, y = _estimator_base.validated(self, X, y, reset=fresh or not self._is_fitted(),
+        X, y = _estimator_base.validated(self, X, y, reset=fresh or not self._is_fitted(), check_y=self._check_y,
                                          y_numeric=self._y_numeric)
         if _estimator_base.is_sparse(y):
             y = y.toarray()

@@ -14,6 +14,8 @@ from backprop.network import Network
 
 SMALL = 1e-200           # probabilities whose logarithm comes from the net inputs
 
+CANCELLED = 1e-8         # below this 1 - p has lost half of its digits
+
 _SHARED = """hidden_layer_sizes : int or sequence of int, default (100,)
         Units of the hidden layers; an empty sequence makes a linear model.
     activation : str or list of str, default "relu"
@@ -118,6 +120,7 @@ class MLPClassifier(ClassifierMixin, MLP):
     """
 
     _y_numeric = False
+    _check_y = staticmethod(Labels.of)
 
     def __init__(self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
                  learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
@@ -292,7 +295,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         ndarray of shape (n,), or (n, k) of zeros and ones for a multilabel y
         """
         one = self._one(X)
-        return self._labels.decode(self._outputs(X) if one is None else one.reshape(1, -1), self._threshold)
+        P = self._outputs(X) if one is None else one.reshape(1, -1)
+        return self._labels.decode(P, self._threshold)
 
     def _has_probabilities(self):
         return self.loss != "hinge"
@@ -313,7 +317,14 @@ class MLPClassifier(ClassifierMixin, MLP):
         P = self._outputs(X) if one is None else one.reshape(1, -1)
         if self._labels.kind != "binary":
             return P
-        return np.column_stack([1.0 - P[:, 0], P[:, 0]]) if len(self.classes_) == 2 else np.ones((len(P), 1))
+        if len(self.classes_) == 1:
+            return np.ones((len(P), 1))
+        out = np.column_stack([1.0 - P[:, 0], P[:, 0]])
+        close = out[:, 0] < CANCELLED
+        if close.any():                                  # 1 - σ(a) = σ(-a), which keeps its digits
+            a = self.decision_function(X)[close]
+            out[close, 0] = np.exp(-a) / (1.0 + np.exp(-a))
+        return out
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):
@@ -407,6 +418,7 @@ class MLPRegressor(RegressorMixin, MLP):
     """
 
     _y_numeric = True
+    _check_y = staticmethod(lambda y: _check.finite(_check._float64(y, "y"), "y"))
 
     def __init__(self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam",
                  alpha=0.0001, batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5,

@@ -8,6 +8,7 @@ import numpy as np
 from backprop import _check, _estimator_base, _order
 from backprop._dispatch import core
 from backprop._estimator_base import BaseEstimator, ClassifierMixin
+from backprop._labels import refuse_continuous
 from backprop.errors import DivergenceError, sklearn_or_own
 
 RULES = ("stochastic", "batch")
@@ -323,6 +324,11 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         -----
         A fit that fails, or that Ctrl-C ends, leaves the perceptron as it was.
         """
+        with _estimator_base.unchanged_by_failure(self):
+            self._fit(X, y, sample_weight)
+        return self
+
+    def _fit(self, X, y, sample_weight):
         options = self._options()
         generator = _check.generator(self.random_state, "random_state")
         goes_on = self.warm_start and hasattr(self, "coef_")
@@ -338,8 +344,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
             warnings.warn(
                 f"the perceptron still made {history.mistakes[-1]} mistakes in epoch {options.max_iter}, the last of "
                 f"max_iter={options.max_iter}: raise max_iter, or take average=True or pocket=True where no hyperplane "
-                "separates the classes", sklearn_or_own("ConvergenceWarning"), stacklevel=2)
-        return self
+                "separates the classes", sklearn_or_own("ConvergenceWarning"), stacklevel=3)
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on a part of the data, going on from the present weights.
@@ -375,6 +380,11 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         >>> p.partial_fit([[-1.0]], [0]).coef_
         array([[2.]])
         """
+        with _estimator_base.unchanged_by_failure(self):
+            self._partial_fit(X, y, classes, sample_weight)
+        return self
+
+    def _partial_fit(self, X, y, classes, sample_weight):
         options = self._options()
         if isinstance(self.class_weight, str):
             _check.choice(self.class_weight, "class_weight", ("balanced",))
@@ -389,13 +399,13 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         stopped = self._train(options, examples, weights, generator, history, 1)
         self._commit(options, classes, weights, history, stopped == "converged")
         self._generator = generator
-        return self
 
     def _data(self, X, y, sample_weight, reset):
         """Checked (X, y, weights); sparse rows become dense."""
-        X, y = _estimator_base.validated(self, X, y, reset=reset)
+        X, y = _estimator_base.validated(self, X, y, reset=reset, check_y=lambda y: _check.labels(y, rows=len(X)))
         X = _check.matrix(_estimator_base.dense(X))
         y = _check.labels(_estimator_base.column(np.asarray(y)), rows=len(X))
+        refuse_continuous(y)
         weight = _estimator_base.sample_weights(sample_weight, len(X))
         return X, y, np.ones(len(X)) if weight is None else np.array(weight)
 
@@ -445,13 +455,70 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         self.n_mistakes_ = sum(history.mistakes)
         self.converged_ = converged
 
+    # ---- files ----------------------------------------------------------------------------------------------------
+
+    def save(self, path) -> None:
+        """Write the fitted perceptron to one file, atomically; `backprop.load` reads it back, and training goes on.
+
+        The file is that of a network with one layer, the net inputs, whose weights are `coef_` transposed. A
+        `random_state` that is an object is left out; the state of the generator is kept.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        """
+        from backprop import model_file  # loaded only when a model is saved or loaded
+
+        if not hasattr(self, "coef_"):
+            raise _estimator_base.not_fitted(self)
+        model_file.save(path, self)
+
+    def _file_parts(self):
+        from backprop import _estimator_file
+        from backprop.model import labels_document
+        from backprop.network import Network
+
+        k, d = self.coef_.shape
+        network = Network([d, k], output="identity", init=([self.coef_.T], [self.intercept_]))
+        network._generator = self._generator
+        names = self.__dict__.get("feature_names_in_")
+        return "estimator", network, _estimator_file.properties(self, {
+            "feature_names": None if names is None else list(names), "classes": labels_document(self.classes_),
+            "converged": bool(self.converged_), "history": self.history_.to_dict(),
+            "weights": {name: values.tolist() for name, values in vars(self._weights).items()}})
+
+    def _restore(self, network, fitted):
+        """The state that `_file_parts` described."""
+        from backprop.model import labels_of
+
+        self.coef_, self.intercept_ = np.ascontiguousarray(network.weights[0].T), network.biases[0].copy()
+        k, d = self.coef_.shape
+        self._weights = _Weights(**{name: np.array(values, np.float64) for name, values in fitted["weights"].items()})
+        for name, shape in {name: values.shape for name, values in vars(_Weights.zeros(k, d)).items()}.items():
+            if getattr(self._weights, name).shape != shape:
+                raise ValueError(f"the perceptron's {name} must have shape {shape}")
+        self.classes_ = labels_of(fitted["classes"])
+        if _problems(self.classes_) != k:
+            raise ValueError(f"{len(self.classes_)} classes do not belong to {k} hyperplanes")
+        if fitted["feature_names"] is not None:
+            self.feature_names_in_ = np.array(fitted["feature_names"], dtype=object)
+        self.history_, self._generator = PerceptronHistory(**fitted["history"]), network._generator
+        self.n_iter_, self.n_mistakes_ = len(self.history_.epoch), sum(self.history_.mistakes)
+        self.converged_, self.n_features_in_ = bool(fitted["converged"]), d
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     # ---- use ------------------------------------------------------------------------------------------------------
 
     def _scores(self, X):
         """Net inputs (n, number of problems)."""
         if not hasattr(self, "coef_"):
             raise _estimator_base.not_fitted(self)
-        X = _check.matrix(_estimator_base.dense(_estimator_base.inputs(self, X)))
+        if not _estimator_base.is_plain_row(self, X):
+            X = _check.matrix(_estimator_base.dense(_estimator_base.inputs(self, X)))
         scores = np.empty((len(X), len(self.coef_)))
         step = max(1, SLICE // (self.coef_.size + 16))
         for start in range(0, len(X), step):
@@ -649,7 +716,7 @@ def _classes(labels, name):
     except TypeError as error:
         raise TypeError(f"{name} mixes labels that cannot be sorted ({error})") from None
     if len(classes) < 2:
-        raise ValueError(f"{name} must hold two classes or more, got only {classes.tolist()}")
+        raise ValueError(f"{name} must hold two classes or more, got 1 class only: {classes.tolist()}")
     return classes
 
 
