@@ -561,7 +561,7 @@ def test_parameters_are_stored_unchanged_and_cloned():
     with pytest.raises(ValueError, match="Invalid parameter 'eta'"):
         p.set_params(tol=1.0, eta=1)
     assert p.tol is None
-    assert repr(p) == "Perceptron(rule='batch', eta0=2, max_iter=3, class_weight={0: 2.0})"
+    assert repr(p) == "Perceptron(class_weight={0: 2.0}, eta0=2, max_iter=3, rule='batch')"
     assert repr(Perceptron()) == "Perceptron()"
 
 

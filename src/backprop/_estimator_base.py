@@ -84,6 +84,19 @@ if validate_data is None:
             return r2(Y, P.reshape(Y.shape), weight)
 
 
+class Estimator(BaseEstimator):
+    """What our estimators add to scikit-learn's: a `set_params` that changes all or nothing."""
+
+    def set_params(self, **params):
+        """Set constructor parameters by name; they are checked by the next `fit`. Returns the estimator.
+
+        A name that is unknown raises ValueError, and nothing is set.
+        """
+        names = self._get_param_names()
+        unknown = next((name for name in params if name.partition("__")[0] not in names), None)
+        return super().set_params(**(params if unknown is None else {unknown: None}))
+
+
 def r2(Y, P, weight=None):
     """R² of (n, n_L) targets and predictions, its mean over outputs."""
     return float(metrics.r2(Y, P, weight))

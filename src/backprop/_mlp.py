@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from backprop import _check, _estimator_base, _fitting, initializers, optimizers, schedules
-from backprop._estimator_base import BaseEstimator, CallbackSupportMixin, random_state
+from backprop._estimator_base import CallbackSupportMixin, Estimator, random_state
 from backprop.errors import DivergenceError, sklearn_or_own
 from backprop.network import Network
 
@@ -20,7 +20,7 @@ RATED = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop")    # rules that `l
                                                          # scikit-learn it does not act on adam
 
 
-class MLP(CallbackSupportMixin, BaseEstimator):
+class MLP(CallbackSupportMixin, Estimator):
     """Base of the two; not to be used itself."""
 
     # ---- parameters ----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 
 from backprop import _check, _estimator_base, _order
 from backprop._dispatch import core
-from backprop._estimator_base import BaseEstimator, ClassifierMixin
+from backprop._estimator_base import ClassifierMixin, Estimator
 from backprop._labels import refuse_continuous
 from backprop.errors import DivergenceError, sklearn_or_own
 
@@ -152,7 +152,7 @@ class _Options:
     n_iter_no_change: int
 
 
-class Perceptron(ClassifierMixin, BaseEstimator):
+class Perceptron(ClassifierMixin, Estimator):
     """Linear classifier trained by the perceptron rule.
 
     Labels y_i are mapped to {-1, +1}, ``classes_[1]`` to +1. With the margin d_i = y_i (w·x_i + b), an example is a
