@@ -167,6 +167,7 @@ class Benchmark:
             tasks.Training: tasks.trained,
             tasks.Prediction: tasks.predicted,
             tasks.Separation: tasks.separated,
+            tasks.Fit: tasks.fitted,
             tasks.Product: lambda task: task.X @ task.W,
         }[type(task)]
         expected, good = {}, []

@@ -22,7 +22,7 @@ try:
 except ImportError:                                      # absent, or older than 1.6
     validate_data = None
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks      # scikit-learn 1.9
+    from sklearn.callback import CallbackSupportMixin, with_callbacks  # scikit-learn 1.9
 except ImportError:
     def with_callbacks(method):
         """The method itself: there are no callbacks to tear down."""

@@ -390,7 +390,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         self._labels = Labels(kind, labels_of(fitted["classes"]))
         self.classes_ = self._labels.classes
         if self._labels.n_outputs != network.sizes[-1]:
-            raise ValueError(f"{len(self.classes_)} classes do not belong to a network with {network.sizes[-1]} outputs")
+            raise ValueError(f"{len(self.classes_)} classes do not belong to {network.sizes[-1]} outputs")
 
 
 @_documented

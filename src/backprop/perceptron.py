@@ -183,8 +183,9 @@ class Perceptron(ClassifierMixin, Estimator):
     max_iter : int, default 1000
         Most epochs of a `fit`.
     tol : float or None, default None
-        Also stop once `n_iter_no_change` epochs in a row have not brought the epoch's error (``history_.error``) more than `tol` below
-        the best before; an epoch whose error is 0 in spite of mistakes, which is that from w = 0, does not count.
+        Also stop once `n_iter_no_change` epochs in a row have not brought the epoch's error (``history_.error``) more
+        than `tol` below the best before; an epoch whose error is 0 in spite of mistakes, which is that from w = 0, does
+        not count.
         None: never.
     shuffle : bool, default True
         Visit the examples in a new random order in each epoch (stochastic rule only); False: in the order of the rows.
