@@ -60,8 +60,7 @@ class Watch:
         Rows of an epoch.
     score : callable or None
         Of the validation data at the network's present parameters.
-    tell : callable or None
-        f(epochs so far, network) -> whether to stop: scikit-learn's callbacks.
+    tell : Callbacks or None
     """
 
     def __init__(self, rules, progress, n, score=None, tell=None):
@@ -84,7 +83,7 @@ class Watch:
             progress.learning_rate = rules.learning_rate_init / (progress.t + 1) ** rules.power_t
         stop = self._out_of_patience()
         _carry_velocity(state.network, before, progress.learning_rate)
-        if self.tell is not None and self.tell(len(self.losses), state.network):
+        if self.tell is not None and self.tell(state.network):
             stop = True
         return stop
 
@@ -140,6 +139,35 @@ class Watch:
     def rate(self, epoch, learning_rate):
         """The schedule of a rate that changes: η of the next epoch."""
         return self.progress.learning_rate
+
+
+class Callbacks:
+    """Callbacks of scikit-learn's protocol: the fit is a task, each epoch a task within it.
+
+    Parameters
+    ----------
+    estimator : backprop._mlp.MLP
+    context : sklearn.callback.CallbackContext
+        Of the fit.
+    X, y : array
+        What `fit` was given.
+    """
+
+    def __init__(self, estimator, context, X, y):
+        self.estimator, self.context, self.data = estimator, context, {"estimator": estimator, "X": X, "y": y}
+        context.call_on_fit_task_begin(**self.data)
+
+    def _end(self, context, network):
+        return context.call_on_fit_task_end(
+            **self.data, reconstruction_attributes=lambda: self.estimator._fitted_attributes(network))
+
+    def __call__(self, network):
+        """Tell about an epoch; returns whether one of them wants to stop."""
+        return self._end(self.context.subcontext(task_name="epoch").call_on_fit_task_begin(**self.data), network)
+
+    def end(self, network):
+        """Tell about the end of the fit."""
+        self._end(self.context, network)
 
 
 def _arrays(network):

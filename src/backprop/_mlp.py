@@ -69,6 +69,10 @@ class MLP(CallbackSupportMixin, Estimator):
                              f"{_check.shown(self.activation)} for {len(sizes)} hidden layers")
         return sizes, [ACTIVATIONS.get(name, name) for name in names]
 
+    def _loss(self):
+        """The network's loss."""
+        return "half_squared_error" if self.loss == "squared_error" else self.loss
+
     def _rules(self, optimizer, incremental):
         rate = self.learning_rate
         if isinstance(rate, str) and rate not in RATES:
@@ -112,9 +116,7 @@ class MLP(CallbackSupportMixin, Estimator):
         else:
             init = initializers.check(self.init, sizes, True)
         seed = source.integers(2**31) if isinstance(source, np.random.Generator) else source.randint(2**31)
-        loss = {"squared_error": "half_squared_error"}.get(self.loss, self.loss) if isinstance(self.loss, str) \
-            else self.loss
-        return Network(sizes, hidden=activations, output=output, loss=loss, init=init, seed=int(seed))
+        return Network(sizes, hidden=activations, output=output, loss=self._loss(), init=init, seed=int(seed))
 
     def _network_of(self, fresh, n_inputs, n_outputs, output):
         """The network to train: a new one, or the present one where the parameters still describe it."""
@@ -122,8 +124,9 @@ class MLP(CallbackSupportMixin, Estimator):
         sizes = [n_inputs, *sizes, n_outputs]
         if fresh or not hasattr(self, "network_"):
             return self._new_network(sizes, activations, output)
-        if sizes != self.network_.sizes or activations != self.network_.activations[:-1]:
-            raise ValueError(f"hidden_layer_sizes and activation describe a network {sizes} with {activations}, but "
+        described = sizes, activations, self._loss()
+        if described != (self.network_.sizes, self.network_.activations[:-1], self.network_.loss):
+            raise ValueError(f"hidden_layer_sizes, activation and loss describe the network {described}, but "
                              f"the fitted one is {self.network_!r}; use fit with warm_start=False")
         return self.network_
 
@@ -175,6 +178,8 @@ class MLP(CallbackSupportMixin, Estimator):
         except KeyboardInterrupt:
             self._commit(network, earlier, watch, rules, (X, Y, weight))
             raise
+        if watch.tell is not None:
+            watch.tell.end(network)
         if rules.early_stopping:
             watch.restore(network)
         self._commit(network, earlier, watch, rules, (X, Y, weight))
@@ -201,24 +206,15 @@ class MLP(CallbackSupportMixin, Estimator):
         return [self.callbacks] if callable(self.callbacks) else list(self.callbacks)
 
     def _tell(self, X, y, max_iter):
-        """What calls scikit-learn's callbacks after each epoch; None where there are none."""
+        """What tells scikit-learn's callbacks about each epoch; None where there are none."""
         if not (getattr(self, "_skl_callbacks", None) or hasattr(self, "_parent_callback_ctx")):
             return None
-        root = self._init_callback_context(max_subtasks=max_iter)
-        root.call_on_fit_task_begin(estimator=self, X=X, y=y)
-
-        def tell(epoch, network):
-            context = root.subcontext(task_name="epoch")
-            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            return context.call_on_fit_task_end(
-                estimator=self, X=X, y=y, reconstruction_attributes=lambda: self._fitted_attributes(network.copy()))
-
-        return tell
+        return _fitting.Callbacks(self, self._init_callback_context(max_subtasks=max_iter), X, y)
 
     def _fitted_attributes(self, network):
         """What predicts as if the fit had stopped here."""
         fitted = {key: value for key, value in vars(self).items() if key.endswith("_in_")}
-        return {**fitted, **self._label_attributes(), "network_": network}
+        return {**fitted, **self._label_attributes(), "network_": network.copy()}
 
     def _split(self, X, Y, weight, fraction, network):
         """(X, Y, weight) to train on and (X, Y, weight) to validate with."""
@@ -409,6 +405,7 @@ class MLP(CallbackSupportMixin, Estimator):
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
         self._progress_ = _fitting.Progress(**fitted["progress"])
+        self._no_improvement_count = self._progress_.no_improvement_count
         self.n_iter_, self.t_ = fitted["n_iter"], self._progress_.t
         self._describe(network)
         self.loss_, self.best_loss_, self.loss_curve_ = fitted["loss"], fitted["best_loss"], fitted["loss_curve"]
