@@ -23,7 +23,7 @@ RATED = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop")    # rules that `l
 class MLP(CallbackSupportMixin, Estimator):
     """Base of the two; not to be used itself."""
 
-    # ---- parameters ----------------------------------------------------------------------------------------------
+    # ---- parameters --------------------------------------------------------------------------------------------------
 
     def _optimizer_of_solver(self):
         """The `Optimizer` that the parameters describe."""
@@ -103,7 +103,7 @@ class MLP(CallbackSupportMixin, Estimator):
                           stacklevel=6)
         return min(size, n)
 
-    # ---- construction of the network -----------------------------------------------------------------------------
+    # ---- construction of the network ---------------------------------------------------------------------------------
 
     def _new_network(self, sizes, activations, output):
         """A network with scikit-learn's initial weights, those of `init`, or the arrays that were assigned."""
@@ -130,7 +130,7 @@ class MLP(CallbackSupportMixin, Estimator):
                              f"the fitted one is {self.network_!r}; use fit with warm_start=False")
         return self.network_
 
-    # ---- fit -----------------------------------------------------------------------------------------------------
+    # ---- fit ---------------------------------------------------------------------------------------------------------
 
     def _fit(self, X, y, sample_weight, validation, incremental, classes=None):
         """One call of fit or partial_fit; a failure before the training leaves the estimator as it was."""
@@ -243,7 +243,7 @@ class MLP(CallbackSupportMixin, Estimator):
             raise ValueError(f"y_val has {Y.shape[1]} columns, expected {n_outputs}")
         return X, Y, None
 
-    # ---- what a fit leaves -----------------------------------------------------------------------------------------
+    # ---- what a fit leaves -------------------------------------------------------------------------------------------
 
     def _commit(self, network, earlier, watch, rules, data):
         """The attributes of a fitted estimator; `earlier`: the history that this call went on from, or None."""
@@ -287,7 +287,7 @@ class MLP(CallbackSupportMixin, Estimator):
             warnings.warn(f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached and the optimization hasn't "
                           "converged yet.", category, stacklevel=6)
 
-    # ---- attributes that follow from the network -----------------------------------------------------------------
+    # ---- attributes that follow from the network ---------------------------------------------------------------------
 
     def _arrays(self, name):
         network = self.__dict__.get("network_")
@@ -338,7 +338,7 @@ class MLP(CallbackSupportMixin, Estimator):
         """scikit-learn's private name for what has the next `learning_rate`."""
         return self._progress_
 
-    # ---- prediction ------------------------------------------------------------------------------------------------
+    # ---- prediction --------------------------------------------------------------------------------------------------
 
     def _is_fitted(self):
         return "network_" in self.__dict__
@@ -368,7 +368,7 @@ class MLP(CallbackSupportMixin, Estimator):
                 return None
         return None
 
-    # ---- files -----------------------------------------------------------------------------------------------------
+    # ---- files -------------------------------------------------------------------------------------------------------
 
     def save(self, path) -> None:
         """Write the fitted estimator to one file, atomically; `backprop.load` reads it back.

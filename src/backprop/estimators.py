@@ -114,8 +114,8 @@ class MLPClassifier(ClassifierMixin, MLP):
     --------
     >>> import backprop as bp
     >>> X, y = bp.data.digits()
-    >>> classifier = bp.MLPClassifier((32,), max_iter=30, tol=0.01, n_iter_no_change=2, random_state=0)
-    >>> bool(classifier.fit(X[:1500] / 16, y[:1500]).score(X[1500:] / 16, y[1500:]) > 0.85)
+    >>> classifier = bp.MLPClassifier((32,), learning_rate_init=0.01, tol=0.001, random_state=0)
+    >>> bool(classifier.fit(X[:1500] / 16, y[:1500]).score(X[1500:] / 16, y[1500:]) > 0.9)
     True
     """
 
@@ -164,7 +164,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         self.metrics = metrics
         self.callbacks = callbacks
 
-    # ---- training --------------------------------------------------------------------------------------------------
+    # ---- training ----------------------------------------------------------------------------------------------------
 
     @with_callbacks
     def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
@@ -277,7 +277,7 @@ class MLPClassifier(ClassifierMixin, MLP):
             right = ((P > threshold) == (Y > threshold)).all(axis=1)
         return float(np.average(right, weights=weight))
 
-    # ---- prediction ------------------------------------------------------------------------------------------------
+    # ---- prediction --------------------------------------------------------------------------------------------------
 
     @property
     def _threshold(self):
