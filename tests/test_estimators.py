@@ -459,14 +459,15 @@ warnings.simplefilter("ignore")
 import numpy as np, pickle
 import backprop as bp
 X, y = bp.data.digits()
-X, y = X[:300] / 16, y[:300]
+X, classes = X[:300] / 16, y[:300]
 options = {"hidden_layer_sizes": (8,), "learning_rate_init": 0.01, "random_state": 0}
-for model in (bp.MLPClassifier(**options), bp.MLPRegressor(**options, early_stopping=True),
+for model in (bp.MLPClassifier(**options), bp.MLPRegressor(**options, activation="tanh", early_stopping=True),
               bp.Perceptron(max_iter=5, random_state=0)):
     before = repr(model)
+    y = X[:, 20] + X[:, 30] if "Regressor" in before else classes
     assert model.fit(X, y) is model and repr(model) == before and model.get_params()["random_state"] == 0
     score = model.score(X, y)
-    assert abs(model.score(X, y, sample_weight=np.ones(300)) - score) < 1e-12 and score > 0.5, score
+    assert abs(model.score(X, y, sample_weight=np.ones(300)) - score) < 1e-12 and score > 0.3, score
     model.save("model")
     for other in (bp.load("model"), pickle.loads(pickle.dumps(model))):
         assert np.array_equal(other.predict(X), model.predict(X)), before
@@ -545,12 +546,8 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 def test_fashion_mnist_scores_as_scikit_learn():
     from sklearn.neural_network import MLPClassifier
 
-    def part(name):
-        rows = bp.data.load(FASHION / f"{name}-images-idx3-ubyte.gz").X.reshape(-1, 784) / 255.0
-        return rows, bp.data.load(FASHION / f"{name}-labels-idx1-ubyte.gz").X.ravel().astype(int)
-
-    (A, a), (B, b) = part("train"), part("t10k")
-    scores = [[fit(cls((30,), max_iter=6, random_state=seed), A, a).score(B, b)
+    train, test = (bp.data.load(FASHION / f"{name}-images-idx3-ubyte.gz") for name in ("train", "t10k"))
+    scores = [[fit(cls((30,), max_iter=6, random_state=seed), train.X / 255, train.y).score(test.X / 255, test.y)
                for cls in (bp.MLPClassifier, MLPClassifier)] for seed in range(10)]
     ours, theirs = np.mean(scores, axis=0)
     assert abs(ours - theirs) <= 0.01 and ours > 0.8
