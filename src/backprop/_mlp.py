@@ -10,6 +10,7 @@ import numpy as np
 from backprop import _check, _estimator_base, _fitting, initializers, optimizers, schedules
 from backprop._estimator_base import CallbackSupportMixin, Estimator, random_state
 from backprop.errors import DivergenceError, sklearn_or_own
+from backprop.examples import Examples
 from backprop.network import Network
 
 ACTIVATIONS = {"logistic": "sigmoid"}                    # scikit-learn's names for ours
@@ -80,6 +81,7 @@ class MLP(CallbackSupportMixin, Estimator):
         no_change = self.n_iter_no_change
         if not (isinstance(no_change, float) and no_change == math.inf):
             no_change = _check.integer(no_change, "n_iter_no_change", minimum=1)
+        _check.real(self.validation_fraction, "validation_fraction", minimum=0.0, maximum=1.0)
         early = _check.boolean(self.early_stopping, "early_stopping")
         if early and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -141,49 +143,60 @@ class MLP(CallbackSupportMixin, Estimator):
     def _fit_unguarded(self, X, y, sample_weight, validation, incremental, classes):
         optimizer = self._optimizer_of_solver()
         rules = self._rules(optimizer, incremental)
-        max_iter = _check.integer(self.max_iter, "max_iter", minimum=1)
-        alpha = _check.real(self.alpha, "alpha", minimum=0.0)
-        fraction = _check.real(self.validation_fraction, "validation_fraction", minimum=0.0, maximum=1.0)
         fresh = not (incremental or _check.boolean(self.warm_start, "warm_start") and self._is_fitted())
+        max_iter = _check.integer(self.max_iter, "max_iter", minimum=1)
+        train, network = self._training_data(X, y, sample_weight, fresh, classes)
+        held = self._validation(validation, network.sizes[-1])
+        if rules.early_stopping and held is None:
+            train, held = self._split(train, network)
+        train.X = _estimator_base.dense(train.X)
+        watch = _fitting.Watch(
+            rules, self._progress(fresh, optimizer), len(train),
+            None if held is None else lambda net: self._validation_score(net, held), self._tell(X, y, max_iter))
+        earlier = None if fresh else network.history
+        history = self._train(network, train, held, 1 if incremental else max_iter, optimizer, watch, earlier)
+        if watch.tell is not None:
+            watch.tell.end(network)
+        if rules.early_stopping:
+            watch.restore(network)
+        self._commit(network, history, earlier, watch, train)
+        self._warn_of_the_end(history, watch, max_iter)
+
+    def _training_data(self, X, y, sample_weight, fresh, classes):
+        """(examples, network) of checked arguments; X may still be sparse."""
         X, y = _estimator_base.validated(self, X, y, reset=fresh or not self._is_fitted(), check_y=self._check_y,
                                          y_numeric=self._y_numeric)
         if _estimator_base.is_sparse(y):
             y = y.toarray()
         Y, output = self._targets(_estimator_base.column(y), fresh, classes)
-        weight = _estimator_base.sample_weights(sample_weight, X.shape[0])
-        weight = self._with_class_weight(weight, Y)
+        weight = self._with_class_weight(_estimator_base.sample_weights(sample_weight, X.shape[0]), Y)
         if weight is not None and not weight.all():      # a weight of 0 is the removal of the row
             X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
-        network = self._network_of(fresh, X.shape[1], Y.shape[1], output)
-        held = self._validation(validation, rules, Y.shape[1])
-        if rules.early_stopping and held is None:
-            X, Y, weight, held = self._split(X, Y, weight, fraction, network)
-        X = _estimator_base.dense(X)
-        progress, earlier = self._progress(fresh, optimizer), None if fresh else network.history
-        watch = _fitting.Watch(
-            rules, progress, X.shape[0], None if held is None else lambda net: self._validation_score(net, *held),
-            self._tell(X, y, max_iter))
+        return Examples(X, Y, weight), self._network_of(fresh, X.shape[1], Y.shape[1], output)
+
+    def _train(self, network, train, held, epochs, optimizer, watch, earlier):
+        """Train; the history of this call. What Ctrl-C leaves is kept; a failure leaves `earlier` in its place."""
+        alpha = _check.real(self.alpha, "alpha", minimum=0.0)
         try:
-            history = network.train(
-                X, Y, epochs=1 if incremental else max_iter, batch_size=self._batch_size(optimizer, X.shape[0]),
-                optimizer=optimizer, shuffle=_check.boolean(self.shuffle, "shuffle"), sample_weight=weight,
-                validation=None if held is None else held[:3 if held[2] is not None else 2],
-                schedule=self._schedule(rules, watch), l1=self.l1, callbacks=[*self._own_callbacks(), watch],
-                l2=alpha / (X.shape[0] if weight is None else weight.sum()), dropout=self.dropout,
+            return network.train(
+                train.X, train.Y, epochs=epochs, batch_size=self._batch_size(optimizer, len(train)),
+                optimizer=optimizer, shuffle=_check.boolean(self.shuffle, "shuffle"), sample_weight=train.weight,
+                validation=None if held is None else (held.X, held.Y, held.weight),
+                schedule=self._schedule(watch), callbacks=[watch, *self._own_callbacks()], l1=self.l1,
+                l2=alpha / (len(train) if train.weight is None else train.weight.sum()), dropout=self.dropout,
                 clip_norm=self.clip_norm, max_norm=self.max_norm, metrics=self.metrics or (),
                 max_seconds=self.max_seconds, n_threads=self.n_threads)
+        except KeyboardInterrupt:
+            if watch.losses:
+                self._commit(network, network.history, earlier, watch, train)
+            raise
         except DivergenceError as error:
+            network.history = earlier
             raise DivergenceError("Solver produced non-finite parameter weights. The input data may contain large "
                                   f"values and need to be preprocessed. ({error})") from None
-        except KeyboardInterrupt:
-            self._commit(network, earlier, watch, rules, (X, Y, weight))
+        except Exception:
+            network.history = earlier
             raise
-        if watch.tell is not None:
-            watch.tell.end(network)
-        if rules.early_stopping:
-            watch.restore(network)
-        self._commit(network, earlier, watch, rules, (X, Y, weight))
-        self._warn_of_the_end(history, watch, rules, max_iter)
 
     def _progress(self, fresh, optimizer):
         rate = optimizer.learning_rate
@@ -194,9 +207,9 @@ class MLP(CallbackSupportMixin, Estimator):
             progress.learning_rate = rate
         return progress
 
-    def _schedule(self, rules, watch):
+    def _schedule(self, watch):
         """The schedule for `Network.train`: by the rules, or one of the library's."""
-        if rules.learning_rate != "constant":
+        if watch.rules.learning_rate != "constant":
             return watch.rate
         return None if isinstance(self.learning_rate, str) and self.learning_rate in RATES else self.learning_rate
 
@@ -216,20 +229,22 @@ class MLP(CallbackSupportMixin, Estimator):
         fitted = {key: value for key, value in vars(self).items() if key.endswith("_in_")}
         return {**fitted, **self._label_attributes(), "network_": network.copy()}
 
-    def _split(self, X, Y, weight, fraction, network):
-        """(X, Y, weight) to train on and (X, Y, weight) to validate with."""
-        self._refuse_rare(Y)
-        if not hasattr(self, "_split_seed_") or network is not getattr(self, "network_", None):
+    def _split(self, train, network):
+        """(examples to train on, examples to validate with); the same ones in a later call that goes on."""
+        self._refuse_rare(train.Y)
+        if not hasattr(self, "_split_seed_") or network is not self.__dict__.get("network_"):
             self._split_seed_ = int(copy.deepcopy(network._generator).integers(2**62))
-        held = _fitting.validation_rows(Y, fraction, np.random.default_rng(self._split_seed_))
-        pairs = [(X[mask], Y[mask], None if weight is None else weight[mask]) for mask in (~held, held)]
-        return *pairs[0], (_estimator_base.dense(pairs[1][0]), *pairs[1][1:])
+        mask = _fitting.validation_rows(train.Y, self.validation_fraction, np.random.default_rng(self._split_seed_))
+        train, held = (Examples(train.X[rows], train.Y[rows], None if train.weight is None else train.weight[rows])
+                       for rows in (~mask, mask))
+        held.X = _estimator_base.dense(held.X)
+        return train, held
 
     def _refuse_rare(self, Y):
         """Refuse targets that cannot be split by class."""
 
-    def _validation(self, validation, rules, n_outputs):
-        """Checked (X, Y, None) of X_val and y_val, or None."""
+    def _validation(self, validation, n_outputs):
+        """`Examples` of X_val and y_val, or None."""
         X, y = validation
         if X is None and y is None:
             return None
@@ -241,13 +256,13 @@ class MLP(CallbackSupportMixin, Estimator):
             raise ValueError(f"y_val has {len(Y)} rows, but X_val has {len(X)}")
         if Y.shape[1] != n_outputs:
             raise ValueError(f"y_val has {Y.shape[1]} columns, expected {n_outputs}")
-        return X, Y, None
+        return Examples(X, Y, None)
 
     # ---- what a fit leaves -------------------------------------------------------------------------------------------
 
-    def _commit(self, network, earlier, watch, rules, data):
+    def _commit(self, network, history, earlier, watch, train):
         """The attributes of a fitted estimator; `earlier`: the history that this call went on from, or None."""
-        history, progress = network.history, watch.progress
+        rules, progress = watch.rules, watch.progress
         if earlier is not None:
             network.history = _joined(earlier, history)
         self.__dict__.pop("_given", None)
@@ -265,8 +280,7 @@ class MLP(CallbackSupportMixin, Estimator):
         self.best_loss_ = None if rules.early_stopping else progress.best_loss
         self.best_validation_score_ = max(self.validation_scores_) if self.validation_scores_ else None
         if rules.patient:
-            X, Y, weight = data
-            self.loss_ = network.evaluate(X, Y, weight) + history.penalty[-1]
+            self.loss_ = network.evaluate(train.X, train.Y, train.weight) + history.penalty[-1]
         elif self.loss_curve_:
             self.loss_ = self.loss_curve_[-1]
 
@@ -275,7 +289,8 @@ class MLP(CallbackSupportMixin, Estimator):
         self.n_layers_, self.n_outputs_ = len(network.sizes), network.sizes[-1]
         self.out_activation_ = OUT_ACTIVATIONS.get(network.activations[-1], network.activations[-1])
 
-    def _warn_of_the_end(self, history, watch, rules, max_iter):
+    def _warn_of_the_end(self, history, watch, max_iter):
+        rules = watch.rules
         if rules.incremental or watch.reason is not None:
             return
         category = sklearn_or_own("ConvergenceWarning")

@@ -5,6 +5,7 @@ scikit-learn's base classes where it is installed; without it everything but sci
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from backprop import _check, _estimator_base
 from backprop._estimator_base import ClassifierMixin, RegressorMixin, available_if, with_callbacks
@@ -167,7 +168,8 @@ class MLPClassifier(ClassifierMixin, MLP):
     # ---- training ----------------------------------------------------------------------------------------------------
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, X_val: ArrayLike | None = None,
+            y_val: ArrayLike | None = None) -> "MLPClassifier":
         """Train.
 
         Parameters
@@ -188,7 +190,8 @@ class MLPClassifier(ClassifierMixin, MLP):
         return self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
 
     @available_if(MLP._check_solver)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
+                    classes: ArrayLike | None = None) -> "MLPClassifier":
         """Train for one epoch on the given rows, going on from the present state.
 
         Parameters
@@ -268,14 +271,13 @@ class MLPClassifier(ClassifierMixin, MLP):
                 raise ValueError("The least populated classes in y have only 1 member, which is too few to hold out a "
                                  f"part of each class. Classes with too few members are: {rare}")
 
-    def _validation_score(self, network, X, Y, weight):
-        P = network.predict(X)
-        threshold = self._threshold
+    def _validation_score(self, network, held):
+        P = network.predict(held.X)
         if self._labels.kind == "multiclass":
-            right = P.argmax(axis=1) == Y.argmax(axis=1)
+            right = P.argmax(axis=1) == held.Y.argmax(axis=1)
         else:
-            right = ((P > threshold) == (Y > threshold)).all(axis=1)
-        return float(np.average(right, weights=weight))
+            right = ((P > self._threshold) == (held.Y > self._threshold)).all(axis=1)
+        return float(np.average(right, weights=held.weight))
 
     # ---- prediction --------------------------------------------------------------------------------------------------
 
@@ -283,7 +285,7 @@ class MLPClassifier(ClassifierMixin, MLP):
     def _threshold(self):
         return 0.0 if self.loss == "hinge" else 0.5
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Labels.
 
         Parameters
@@ -302,7 +304,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         return self.loss != "hinge"
 
     @available_if(_has_probabilities)
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probabilities of the classes, in the order of `classes_`.
 
         Parameters
@@ -327,7 +329,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         return out
 
     @available_if(_has_probabilities)
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Logarithms of `predict_proba`; finite, from the net inputs, where a probability underflows.
 
         Parameters
@@ -352,7 +354,7 @@ class MLPClassifier(ClassifierMixin, MLP):
             out[small] = A[small]
         return out
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Net inputs a[L] of the output layer: what softmax, sigmoid or, for "hinge", the sign is taken of.
 
         Parameters
@@ -461,7 +463,8 @@ class MLPRegressor(RegressorMixin, MLP):
         self.callbacks = callbacks
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, X_val: ArrayLike | None = None,
+            y_val: ArrayLike | None = None) -> "MLPRegressor":
         """Train.
 
         Parameters
@@ -481,7 +484,7 @@ class MLPRegressor(RegressorMixin, MLP):
         return self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
 
     @available_if(MLP._check_solver)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "MLPRegressor":
         """Train for one epoch on the given rows, going on from the present state.
 
         Parameters
@@ -507,10 +510,10 @@ class MLPRegressor(RegressorMixin, MLP):
     def _with_class_weight(self, weight, Y):
         return weight
 
-    def _validation_score(self, network, X, Y, weight):
-        return _estimator_base.r2(Y, network.predict(X), weight)
+    def _validation_score(self, network, held):
+        return _estimator_base.r2(held.Y, network.predict(held.X), held.weight)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Values.
 
         Parameters

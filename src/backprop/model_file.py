@@ -67,7 +67,7 @@ def save(path, model):
     path : str or os.PathLike
         Any name; ``.safetensors`` is the custom. A file that is there is replaced and keeps its permissions; through a
         symbolic link the file behind it is replaced.
-    model : Network or Model
+    model : Network, Model or an estimator
 
     Raises
     ------
@@ -108,7 +108,7 @@ def load(path):
 
     Returns
     -------
-    Network or Model
+    Network, Model or an estimator
         What was saved.
 
     Raises
