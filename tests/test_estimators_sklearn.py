@@ -1,5 +1,6 @@
 """Our estimators beside scikit-learn's: the same trajectories, its checks, its own tests, its tools."""
 
+import os
 import re
 import subprocess
 import sys
@@ -170,7 +171,7 @@ def test_check_estimator_of_the_stochastic_rule():
 def test_scikit_learns_own_tests():
     here, package = Path(__file__).parent, Path(bp.__file__).parents[1]
     run = subprocess.run([sys.executable, str(here / "run_sklearn_tests.py"), "-rf"], capture_output=True, text=True,
-                         timeout=300, env={"PYTHONPATH": str(package), "PATH": "/usr/bin:/bin"}, cwd=here)
+                         timeout=300, env={**os.environ, "PYTHONPATH": str(package)}, cwd=here)
     found = re.search(r"(\d+) passed", run.stdout)
     assert run.returncode == 0 and found and int(found[1]) >= 50, run.stdout[-3000:] + run.stderr[-2000:]
     left_out = (here / "run_sklearn_tests.py").read_text().count('    "test_')
