@@ -164,9 +164,9 @@ def _estimators():
         for text, least, epochs, options in (
             ("batch 200, adam", 3.0, 30, {}),
             ("batch 200, sgd", 3.0, 30, {"solver": "sgd"}),
-            ("batch 1, adam", 60.0, 1, {"batch_size": 1}),
-            ("batch 1, sgd", 60.0, 1, {"batch_size": 1, "solver": "sgd"}),
-            ("batch 1, plain sgd", 60.0, 1, {"batch_size": 1, "solver": "sgd", "momentum": 0.0, "alpha": 0.0}),
+            ("batch 1, adam", 60.0, 5, {"batch_size": 1}),
+            ("batch 1, sgd", 60.0, 5, {"batch_size": 1, "solver": "sgd"}),
+            ("batch 1, plain sgd", 60.0, 5, {"batch_size": 1, "solver": "sgd", "momentum": 0.0, "alpha": 0.0}),
         ):
             yield Case(
                 f"sklearn MLPClassifier 64-{hidden}-10, {text}",
