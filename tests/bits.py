@@ -22,7 +22,7 @@ from cases import HIDDEN, PAIRS
 
 GOLDEN = Path(__file__).parent / "golden_bits.json"
 ROWS = 23                                     # batches of 7 leave a ragged batch of 2
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "rprop")
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "rprop", "adam_eps_hat")
 SMALL = ("identity", "sigmoid", "tanh", "relu")          # the activations of networks that are held in registers
 
 

@@ -153,9 +153,16 @@ def _adamw(w, g, s, eta, t):
     return _adam(w - eta * 0.01 * w, g, s, eta, t)   # decoupled decay, on weights and biases
 
 
+def _adam_eps_hat(w, g, s, eta, t):
+    s["m"] = 0.9 * s["m"] + 0.1 * g
+    s["v"] = 0.999 * s["v"] + 0.001 * g * g
+    return w - eta * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * s["m"] / (np.sqrt(s["v"]) + 1e-8)
+
+
 OPTIMIZERS = {
     "sgd": (0.1, _sgd), "momentum": (0.01, _momentum), "nesterov": (0.01, _nesterov), "adagrad": (0.01, _adagrad),
     "rmsprop": (0.001, _rmsprop), "adam": (0.001, _adam), "adamw": (0.001, _adamw),
+    "adam_eps_hat": (0.001, _adam_eps_hat),
 }
 
 

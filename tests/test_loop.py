@@ -100,8 +100,8 @@ def test_every_class_has_its_share_of_a_random_part(counts, fraction, seed):
     held = int(n * fraction + 0.5)
     if not 0 < held < n:
         return
-    from backprop.examples import _held_out
-    mask = _held_out(np.eye(len(counts))[classes], held, np.random.default_rng(seed))
+    from backprop.examples import held_out
+    mask = held_out(np.eye(len(counts))[classes], held, np.random.default_rng(seed))
     assert mask.sum() == held
     share = np.bincount(classes[mask], minlength=len(counts))
     assert (np.abs(share - np.array(counts) * held / n) < 1 + 1e-9).all()

@@ -71,7 +71,7 @@ def rmsprop(lr, alpha, eps):
     return step
 
 
-def adam(lr, beta_1, beta_2, eps, decay=0.0):
+def adam(lr, beta_1, beta_2, eps, decay=0.0, hat=False):
     m = v = 0.0
 
     def step(w, g, t):
@@ -79,6 +79,8 @@ def adam(lr, beta_1, beta_2, eps, decay=0.0):
         w = w - lr * decay * w
         m = beta_1 * m + (1 - beta_1) * g
         v = beta_2 * v + (1 - beta_2) * g * g
+        if hat:                                          # scikit-learn's: eps beside the uncorrected root
+            return w - lr * np.sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (np.sqrt(v) + eps)
         return w - lr * (m / (1 - beta_1**t)) / (np.sqrt(v / (1 - beta_2**t)) + eps)
     return step
 
@@ -108,6 +110,8 @@ RULES = {
               adam(0.01, 0.8, 0.99, 1e-6, 0.1)),
     "rprop": (optimizers.Rprop(0.02, shrink=0.4, grow=1.3, step_min=1e-3, step_max=0.3),
               rprop(0.02, 0.4, 1.3, 1e-3, 0.3)),
+    "adam_eps_hat": (optimizers.AdamEpsHat(0.01, beta_1=0.8, beta_2=0.99, eps=1e-3),
+                     adam(0.01, 0.8, 0.99, 1e-3, hat=True)),
 }
 
 
@@ -128,6 +132,7 @@ DEFAULTS = {
     "sgd": sgd(0.1), "momentum": sgd(0.01, 0.9), "nesterov": sgd(0.01, 0.9, True), "adagrad": adagrad(0.01, 1e-10),
     "rmsprop": rmsprop(0.001, 0.99, 1e-8), "adam": adam(0.001, 0.9, 0.999, 1e-8),
     "adamw": adam(0.001, 0.9, 0.999, 1e-8, 0.01), "rprop": rprop(0.01, 0.5, 1.2, 1e-6, 50.0),
+    "adam_eps_hat": adam(0.001, 0.9, 0.999, 1e-8, hat=True),
 }
 
 

@@ -119,7 +119,9 @@ every_network = pytest.mark.parametrize("kind", NETWORKS)
 
 
 def test_every_rule_is_compared():
-    assert {rule[0].name for rule in RULES} == set(optimizers.RULES)
+    ours_alone = {"adam_eps_hat"}                        # scikit-learn's, below
+    assert {rule[0].name for rule in RULES} == set(optimizers.RULES) - ours_alone
+    assert ours_alone <= {solver[0].name for solver in SOLVERS}
 
 
 def pair(torch, kind):
@@ -240,6 +242,7 @@ SOLVERS = [        # ours, and what scikit-learn is given
     (optimizers.Momentum(0.02, momentum=0.8), {"solver": "sgd", "momentum": 0.8, "nesterovs_momentum": False}),
     (optimizers.Nesterov(0.02, momentum=0.8), {"solver": "sgd", "momentum": 0.8}),
     (optimizers.Adam(0.005, eps=TINY), {"solver": "adam", "epsilon": TINY}),
+    (optimizers.AdamEpsHat(0.005, eps=1e-3), {"solver": "adam", "epsilon": 1e-3}),
 ]
 
 

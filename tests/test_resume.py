@@ -41,7 +41,7 @@ def test_seventeen_epochs_and_twenty_three_elsewhere_are_forty(tmp_path):
         part.train(X, Y, epochs=17, **resumable.options(name))
         part.save(tmp_path / f"{name}.safetensors")
     subprocess.run([sys.executable, PROGRAM, "second", tmp_path], check=True, env=ENVIRONMENT, timeout=120)
-    assert len(expected) == 8 * 9 * 2 * 2
+    assert len(expected) == 9 * 9 * 2 * 2
     assert len({each["parameters"] for each in expected.values()}) > 200        # the configurations are different ones
     for name, whole in expected.items():
         assert json.loads((tmp_path / f"{name}.json").read_text()) == whole, name

@@ -381,7 +381,7 @@ def test_lbfgs_reports_the_loss_of_the_point_that_scipy_accepted(monkeypatch):
         callback(w + 0.1)
         f(w + 0.3)
         callback(w + 0.2)
-        return scipy.optimize.OptimizeResult(message="")
+        return scipy.optimize.OptimizeResult(message="", status=0)
 
     monkeypatch.setattr(solvers, "_minimize", lambda: minimize)
     net, other, expected = network(), network(), []
@@ -623,4 +623,4 @@ def test_objects_and_names():
     assert LM(0.5).hyper == {"damping": 0.5, "gradient_tol": 1e-10, "step_tol": 1e-10} and LM().learning_rate is None
     assert bp.optimizers.LBFGS(memory=3) == bp.optimizers.LBFGS(3) != bp.optimizers.LBFGS()
     assert repr(bp.optimizers.LBFGS()) == ("lbfgs(memory=10, gradient_tol=1e-05, loss_tol=2.22045e-09, "
-                                           "max_line_search=20)")
+                                           "max_line_search=20, max_evaluations=2.14748e+09)")

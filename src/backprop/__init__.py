@@ -21,6 +21,8 @@ _LAZY = {
     "History": "backprop.history",
     "load": "backprop.model_file",
     "metrics": "backprop.metrics",
+    "MLPClassifier": "backprop.estimators",
+    "MLPRegressor": "backprop.estimators",
     "Model": "backprop.model",
     "model_file": "backprop.model_file",
     "optimizers": "backprop.optimizers",

@@ -63,7 +63,7 @@ def split(network, examples, validation, shuffle, seed):
         parts = slice(0, n - held), slice(n - held, n)
     else:
         seed = int(copy.deepcopy(network._generator).integers(2**62)) if seed is None else seed
-        mask = _held_out(examples.Y, held, np.random.default_rng(seed))
+        mask = held_out(examples.Y, held, np.random.default_rng(seed))
         parts = np.flatnonzero(~mask), np.flatnonzero(mask)
     train, valid = (examples.rows(part) for part in parts)
     for part, name in ((train, "training"), (valid, "validation")):
@@ -84,7 +84,7 @@ def _pair(network, validation):
     return Examples(X, Y, weight)
 
 
-def _held_out(Y, held, generator):
+def held_out(Y, held, generator):
     """Mask of `held` random rows; each class has its share of them, as near as whole rows allow.
 
     Rows stand class by class, in random order within each, and evenly spaced ones are taken.

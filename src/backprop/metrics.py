@@ -77,7 +77,7 @@ def _max_error(Y, P, weight):
     return (error if weight is None else error[weight > 0]).max()
 
 
-def _r2(Y, P, weight):
+def r2(Y, P, weight):
     """1 - Σ w (y - y')² / Σ w (y - ȳ)²; a constant target counts 1 where it is met and 0 where it is not."""
     residual, total = _mean((Y - P) ** 2, weight), _mean((Y - _mean(Y, weight)) ** 2, weight)
     score = np.where(residual == 0, 1.0, 0.0)
@@ -129,7 +129,7 @@ class _Classes:
         return share[np.bincount(np.concatenate([self.true, self.predicted]), minlength=self.n) > 0].mean()
 
 
-_VALUES = {"r2": (_r2, "max"), "mae": (_mae, "min"), "mse": (_mse, "min"), "rmse": (_rmse, "min"),
+_VALUES = {"r2": (r2, "max"), "mae": (_mae, "min"), "mse": (_mse, "min"), "rmse": (_rmse, "min"),
            "max_error": (_max_error, "min")}
 _CLASSES = {"accuracy": (_accuracy, "max"), "precision": (_precision, "max"), "recall": (_recall, "max"),
             "f1": (_f1, "max")}

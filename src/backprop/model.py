@@ -123,9 +123,7 @@ class Model:
 
     def _file_parts(self):
         """(kind, network, properties) for the model file."""
-        classes = None
-        if self.classes is not None:
-            classes = {"kind": _KINDS[self.classes.dtype.kind].__name__, "labels": self.classes.tolist()}
+        classes = None if self.classes is None else labels_document(self.classes)
         columns = {} if self.columns is None else {"columns": [column.to_dict() for column in self.columns]}
         return "model", self.network, {
             **columns, "classes": classes, "feature_names": self.feature_names, "target": self.target,
@@ -147,7 +145,7 @@ class Model:
             raise ModelFormatError("the target must be a column's name or position, and the record an object")
         scalers = {name: None if properties[name] is None else Standardizer.from_dict(properties[name])
                    for name in ("scaler", "target_scaler")}
-        return cls(network, classes=_labels(properties["classes"]), feature_names=names, target=target, record=record,
+        return cls(network, classes=labels_of(properties["classes"]), feature_names=names, target=target, record=record,
                    columns=_columns(properties.get("columns")), **scalers)
 
 
@@ -162,7 +160,16 @@ def _columns(document):
     return [Column.from_dict(column) for column in document]
 
 
-def _labels(document):
+def labels_document(labels):
+    """Class labels for the file; TypeError where they are of a kind that JSON does not have."""
+    if labels.dtype.kind == "O" and all(type(label) is str for label in labels):
+        labels = labels.astype(str)
+    if labels.dtype.kind not in _KINDS:
+        raise TypeError(f"classes must be strings, integers, bools or floats, got dtype {labels.dtype}")
+    return {"kind": _KINDS[labels.dtype.kind].__name__, "labels": labels.tolist()}
+
+
+def labels_of(document):
     """Class labels from the file: an array of the kind that was saved."""
     if document is None:
         return None

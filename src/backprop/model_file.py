@@ -68,7 +68,7 @@ def save(path, model):
     path : str or os.PathLike
         Any name; ``.safetensors`` is the custom. A file that is there is replaced and keeps its permissions; through a
         symbolic link the file behind it is replaced.
-    model : Network or Model
+    model : Network, Model or an estimator
 
     Raises
     ------
@@ -109,7 +109,7 @@ def load(path):
 
     Returns
     -------
-    Network or Model
+    Network, Model or an estimator
         What was saved.
 
     Raises
@@ -555,7 +555,11 @@ def _of_kind(kind, network, properties):
         from backprop.model import Model
 
         return Model._from_file(network, properties)
-    raise ModelFormatError(f"the kind of object is {kind!r}, expected network or model")
+    if kind == "estimator":
+        from backprop import _estimator_file
+
+        return _estimator_file.estimator(network, properties)
+    raise ModelFormatError(f"the kind of object is {kind!r}, expected network, model or estimator")
 
 
 def _network(file):

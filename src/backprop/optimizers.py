@@ -15,7 +15,7 @@ from backprop._dispatch import core
 _SOLVERS = [
     {"name": "lbfgs", "n_slots": 0, "n_state": 0, "full_batch_only": True,
      "hyper": {"memory": 10, "gradient_tol": 1e-5, "loss_tol": 1e7 * np.finfo(np.float64).eps.item(),
-               "max_line_search": 20},
+               "max_line_search": 20, "max_evaluations": 2**31 - 1},
      "formula": "w += alpha d, d = -(an estimate of the inverse Hessian from the last steps) g, alpha by line search"},
     {"name": "levenberg_marquardt", "n_slots": 0, "n_state": 2, "full_batch_only": True,
      "hyper": {"damping": 1e-3, "gradient_tol": 1e-10, "step_tol": 1e-10},
@@ -31,7 +31,7 @@ _BOUNDS = {                       # what each hyper-parameter may be; the learni
     "weight_decay": {"minimum": 0.0}, "shrink": {"above": 0.0, "below": 1.0}, "grow": {"above": 1.0},
     "gradient_tol": {"minimum": 0.0}, "loss_tol": {"minimum": 0.0},
 }
-_WHOLE = {"memory", "max_line_search"}      # hyper-parameters that are counts, at least 1
+_WHOLE = {"memory", "max_line_search", "max_evaluations"}      # hyper-parameters that are counts, at least 1
 
 
 class Optimizer:
@@ -103,6 +103,7 @@ _MEANINGS = {
     "gradient_tol": "Converged where no partial derivative of the objective is larger in size.",
     "loss_tol": "Converged where a step lowers the objective by no more than this, relative to it (or to 1).",
     "max_line_search": "Evaluations of the objective in one iteration at most.",
+    "max_evaluations": "Evaluations of the objective in one call at most; it then ends as by `max_updates`.",
     "damping": "μ at the start, relative to the largest diagonal element of the Gauss-Newton matrix.",
     "step_tol": "Converged where a step is no longer than this, relative to the parameters.",
 }
@@ -136,6 +137,9 @@ Nesterov = _named("Nesterov", "nesterov", "Nesterov 1983, in the form of torch.o
 AdaGrad = _named("AdaGrad", "adagrad", "Duchi, Hazan and Singer 2011; torch.optim.Adagrad.")
 RMSprop = _named("RMSprop", "rmsprop", "Hinton 2012; torch.optim.RMSprop, whose alpha is rho.")
 Adam = _named("Adam", "adam", "Kingma and Ba 2015; torch.optim.Adam, whose betas are (beta_1, beta_2).")
+AdamEpsHat = _named("AdamEpsHat", "adam_eps_hat",
+                    "Adam with the other place for ε: Kingma's and Ba's ε̂, at the end of their section 2, beside the "
+                    "uncorrected root. scikit-learn's solver \"adam\" and TensorFlow's.")
 AdamW = _named("AdamW", "adamw", "Loshchilov and Hutter 2019; torch.optim.AdamW.")
 Rprop = _named("Rprop", "rprop",
                "iRprop- of Igel and Hüsken 2000; torch.optim.Rprop, whose etas are (shrink, grow). Full batch "

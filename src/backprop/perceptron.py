@@ -1,17 +1,17 @@
 """The perceptron: a hyperplane learnt from its mistakes."""
 
-import inspect
 import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from backprop import _check, _order
+from backprop import _check, _estimator_base, _order
 from backprop._dispatch import core
+from backprop._estimator_base import ClassifierMixin, Estimator
+from backprop._labels import refuse_continuous
 from backprop.errors import DivergenceError, sklearn_or_own
 
 RULES = ("stochastic", "batch")
-PATIENCE = 5                    # epochs without an improvement by tol before training stops, as in scikit-learn
 SLICE = 2**24                   # multiply-adds of one kernel call: well below the 0.5 s within which Ctrl-C must land
 BLOCK = 2**16                   # visits of the epochs that share one kernel call where epochs are tiny
 
@@ -149,9 +149,10 @@ class _Options:
     fit_intercept: bool
     average: bool
     pocket: bool
+    n_iter_no_change: int
 
 
-class Perceptron:
+class Perceptron(ClassifierMixin, Estimator):
     """Linear classifier trained by the perceptron rule.
 
     Labels y_i are mapped to {-1, +1}, ``classes_[1]`` to +1. With the margin d_i = y_i (w·x_i + b), an example is a
@@ -182,8 +183,9 @@ class Perceptron:
     max_iter : int, default 1000
         Most epochs of a `fit`.
     tol : float or None, default None
-        Also stop once 5 epochs in a row have not brought the epoch's error (``history_.error``) more than `tol` below
-        the best before; an epoch whose error is 0 in spite of mistakes, which is that from w = 0, does not count.
+        Also stop once `n_iter_no_change` epochs in a row have not brought the epoch's error (``history_.error``) more
+        than `tol` below the best before; an epoch whose error is 0 in spite of mistakes, which is that from w = 0, does
+        not count.
         None: never.
     shuffle : bool, default True
         Visit the examples in a new random order in each epoch (stochastic rule only); False: in the order of the rows.
@@ -206,6 +208,8 @@ class Perceptron:
     warm_start : bool, default False
         `fit` goes on from the weights of the last one (before averaging or pocket); classes and features must be the
         same.
+    n_iter_no_change : int, default 5
+        See `tol`.
 
     Attributes
     ----------
@@ -256,10 +260,9 @@ class Perceptron:
     ['yes', 'no']
     """
 
-    _estimator_type = "classifier"
-
     def __init__(self, rule="stochastic", eta0=1.0, max_iter=1000, tol=None, shuffle=True, fit_intercept=True,
-                 random_state=None, average=False, pocket=False, class_weight=None, warm_start=False):
+                 random_state=None, average=False, pocket=False, class_weight=None, warm_start=False,
+                 n_iter_no_change=5):
         self.rule = rule
         self.eta0 = eta0
         self.max_iter = max_iter
@@ -271,30 +274,7 @@ class Perceptron:
         self.pocket = pocket
         self.class_weight = class_weight
         self.warm_start = warm_start
-
-    # ---- parameters -----------------------------------------------------------------------------------------------
-
-    @classmethod
-    def _defaults(cls):
-        return {name: p.default for name, p in inspect.signature(cls.__init__).parameters.items() if name != "self"}
-
-    def get_params(self, deep=True):
-        """The constructor's parameters as a dict (`deep` is there for scikit-learn; nothing is nested)."""
-        return {name: getattr(self, name) for name in self._defaults()}
-
-    def set_params(self, **params):
-        """Set constructor parameters by name; they are checked by the next `fit`. Returns the perceptron itself."""
-        names = self._defaults()
-        for name in params:
-            _check.choice(name, "parameter of Perceptron", sorted(names))
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self):
-        changed = (f"{name}={getattr(self, name)!r}" for name, default in self._defaults().items()
-                   if repr(getattr(self, name)) != repr(default))
-        return f"{type(self).__name__}({', '.join(changed)})"
+        self.n_iter_no_change = n_iter_no_change
 
     def _options(self):
         options = _Options(
@@ -302,6 +282,7 @@ class Perceptron:
             eta0=_check.real(self.eta0, "eta0", above=0),
             max_iter=_check.integer(self.max_iter, "max_iter", minimum=1),
             tol=None if self.tol is None else _check.real(self.tol, "tol", minimum=0),
+            n_iter_no_change=_check.integer(self.n_iter_no_change, "n_iter_no_change", minimum=1),
             **{name: _check.boolean(getattr(self, name), name)
                for name in ("shuffle", "fit_intercept", "average", "pocket")})
         _check.boolean(self.warm_start, "warm_start")
@@ -344,11 +325,15 @@ class Perceptron:
         -----
         A fit that fails, or that Ctrl-C ends, leaves the perceptron as it was.
         """
+        with _estimator_base.unchanged_by_failure(self):
+            self._fit(X, y, sample_weight)
+        return self
+
+    def _fit(self, X, y, sample_weight):
         options = self._options()
         generator = _check.generator(self.random_state, "random_state")
-        X = _check.matrix(X)
-        y = _check.labels(y, rows=len(X))
-        weight = _weight(sample_weight, len(X))
+        goes_on = self.warm_start and hasattr(self, "coef_")
+        X, y, weight = self._data(X, y, sample_weight, reset=not goes_on)
         classes = _classes(y[weight > 0], "y")
         weights = self._start(classes, X.shape[1])
         examples = _examples(X, y, weight, classes, self.class_weight)
@@ -360,8 +345,7 @@ class Perceptron:
             warnings.warn(
                 f"the perceptron still made {history.mistakes[-1]} mistakes in epoch {options.max_iter}, the last of "
                 f"max_iter={options.max_iter}: raise max_iter, or take average=True or pocket=True where no hyperplane "
-                "separates the classes", sklearn_or_own("ConvergenceWarning"), stacklevel=2)
-        return self
+                "separates the classes", sklearn_or_own("ConvergenceWarning"), stacklevel=3)
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on a part of the data, going on from the present weights.
@@ -397,17 +381,18 @@ class Perceptron:
         >>> p.partial_fit([[-1.0]], [0]).coef_
         array([[2.]])
         """
+        with _estimator_base.unchanged_by_failure(self):
+            self._partial_fit(X, y, classes, sample_weight)
+        return self
+
+    def _partial_fit(self, X, y, classes, sample_weight):
         options = self._options()
         if isinstance(self.class_weight, str):
             _check.choice(self.class_weight, "class_weight", ("balanced",))
             raise ValueError('class_weight="balanced" needs all data at once: use fit, or pass a dict')
-        X = _check.matrix(X)
-        classes = self._partial_classes(classes)
-        y = _check.labels(y, rows=len(X))
-        weight = _weight(sample_weight, len(X))
         fitted = hasattr(self, "coef_")
-        if fitted:
-            _check.matrix(X, columns=self.n_features_in_, of="as in the first fit")
+        X, y, weight = self._data(X, y, sample_weight, reset=not fitted)
+        classes = self._partial_classes(classes)
         weights = self._weights.copy() if fitted else _Weights.zeros(_problems(classes), X.shape[1])
         examples = _examples(X, y, weight, classes, self.class_weight)
         generator = self._generator if fitted else _check.generator(self.random_state, "random_state")
@@ -415,7 +400,15 @@ class Perceptron:
         stopped = self._train(options, examples, weights, generator, history, 1)
         self._commit(options, classes, weights, history, stopped == "converged")
         self._generator = generator
-        return self
+
+    def _data(self, X, y, sample_weight, reset):
+        """Checked (X, y, weights); sparse rows become dense."""
+        X, y = _estimator_base.validated(self, X, y, reset=reset, check_y=lambda y: _check.labels(y, rows=len(X)))
+        X = _check.matrix(_estimator_base.dense(X))
+        y = _check.labels(_estimator_base.column(np.asarray(y)), rows=len(X))
+        refuse_continuous(y)
+        weight = _estimator_base.sample_weights(sample_weight, len(X))
+        return X, y, np.ones(len(X)) if weight is None else np.array(weight)
 
     def _partial_classes(self, classes):
         if classes is not None:
@@ -434,8 +427,6 @@ class Perceptron:
             return _Weights.zeros(_problems(classes), d)
         if not np.array_equal(classes, self.classes_):
             raise ValueError(f"warm_start: y has the classes {classes.tolist()}, expected {self.classes_.tolist()}")
-        if d != self.n_features_in_:
-            raise ValueError(f"X has {d} columns, expected {self.n_features_in_} (warm_start: as in the last fit)")
         return self._weights.restart()
 
     def _train(self, options, examples, weights, generator, history, max_iter):
@@ -460,19 +451,75 @@ class Perceptron:
         self._weights = weights
         self.coef_, self.intercept_ = weights.result(options.average, options.pocket)
         self.classes_ = classes
-        self.n_features_in_ = weights.W.shape[1]
         self.history_ = history
         self.n_iter_ = len(history.epoch)
         self.n_mistakes_ = sum(history.mistakes)
         self.converged_ = converged
+
+    # ---- files ----------------------------------------------------------------------------------------------------
+
+    def save(self, path) -> None:
+        """Write the fitted perceptron to one file, atomically; `backprop.load` reads it back, and training goes on.
+
+        The file is that of a network with one layer, the net inputs, whose weights are `coef_` transposed. A
+        `random_state` that is an object is left out; the state of the generator is kept.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        """
+        from backprop import model_file  # loaded only when a model is saved or loaded
+
+        if not hasattr(self, "coef_"):
+            raise _estimator_base.not_fitted(self)
+        model_file.save(path, self)
+
+    def _file_parts(self):
+        from backprop import _estimator_file
+        from backprop.model import labels_document
+        from backprop.network import Network
+
+        k, d = self.coef_.shape
+        network = Network([d, k], output="identity", init=([self.coef_.T], [self.intercept_]))
+        network._generator = self._generator
+        names = self.__dict__.get("feature_names_in_")
+        return "estimator", network, _estimator_file.properties(self, {
+            "feature_names": None if names is None else list(names), "classes": labels_document(self.classes_),
+            "converged": bool(self.converged_), "history": self.history_.to_dict(),
+            "weights": {name: values.tolist() for name, values in vars(self._weights).items()}})
+
+    def _restore(self, network, fitted):
+        """The state that `_file_parts` described."""
+        from backprop.model import labels_of
+
+        self.coef_, self.intercept_ = np.ascontiguousarray(network.weights[0].T), network.biases[0].copy()
+        k, d = self.coef_.shape
+        self._weights = _Weights(**{name: np.array(values, np.float64) for name, values in fitted["weights"].items()})
+        for name, shape in {name: values.shape for name, values in vars(_Weights.zeros(k, d)).items()}.items():
+            if getattr(self._weights, name).shape != shape:
+                raise ValueError(f"the perceptron's {name} must have shape {shape}")
+        self.classes_ = labels_of(fitted["classes"])
+        if _problems(self.classes_) != k:
+            raise ValueError(f"{len(self.classes_)} classes do not belong to {k} hyperplanes")
+        if fitted["feature_names"] is not None:
+            self.feature_names_in_ = np.array(fitted["feature_names"], dtype=object)
+        self.history_, self._generator = PerceptronHistory(**fitted["history"]), network._generator
+        self.n_iter_, self.n_mistakes_ = len(self.history_.epoch), sum(self.history_.mistakes)
+        self.converged_, self.n_features_in_ = bool(fitted["converged"]), d
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     # ---- use ------------------------------------------------------------------------------------------------------
 
     def _scores(self, X):
         """Net inputs (n, number of problems)."""
         if not hasattr(self, "coef_"):
-            raise sklearn_or_own("NotFittedError")("this Perceptron is not fitted yet: call fit or partial_fit first")
-        X = _check.matrix(X, columns=self.n_features_in_, of="as in fit")
+            raise _estimator_base.not_fitted(self)
+        if not _estimator_base.is_plain_row(self, X):
+            X = _check.matrix(_estimator_base.dense(_estimator_base.inputs(self, X)))
         scores = np.empty((len(X), len(self.coef_)))
         step = max(1, SLICE // (self.coef_.size + 16))
         for start in range(0, len(X), step):
@@ -630,7 +677,7 @@ def _epochs(run, options, generator, history, max_iter):
         if options.tol is not None and error > 0:
             quiet = 0 if best - error > options.tol else quiet + 1
             best = min(best, error)
-            if quiet >= PATIENCE:
+            if quiet >= options.n_iter_no_change:
                 return "tol"
         done += count
         block = max(1, min(2 * block, BLOCK // run.m))
@@ -670,7 +717,7 @@ def _classes(labels, name):
     except TypeError as error:
         raise TypeError(f"{name} mixes labels that cannot be sorted ({error})") from None
     if len(classes) < 2:
-        raise ValueError(f"{name} must hold two classes or more, got only {classes.tolist()}")
+        raise ValueError(f"{name} must hold two classes or more, got 1 class only: {classes.tolist()}")
     return classes
 
 

@@ -312,16 +312,16 @@ class LBFGS(_Solver):
 
     def _minimise(self):
         iterations, hyper = self.loop.updates, self.hyper
-        unlimited = 2**31 - 1                     # the loop counts and stops
+        unlimited = 2**31 - 1                     # the loop counts iterations and stops
         result = _minimize()(
             self._value_and_gradient, self.accepted, jac=True, method="L-BFGS-B", callback=self._iterated,
             options={"maxcor": hyper["memory"], "gtol": hyper["gradient_tol"], "ftol": hyper["loss_tol"],
-                     "maxls": hyper["max_line_search"], "maxiter": unlimited, "maxfun": unlimited})
+                     "maxls": hyper["max_line_search"], "maxiter": unlimited, "maxfun": hyper["max_evaluations"]})
         logger.info("L-BFGS ended: %s", result.message)
         self._set(self.accepted)
         if self.loop.updates == iterations:       # it began in the minimum
             self.loop.iteration(self.total, len(self.train), time.perf_counter() - self.started, "converged")
-        return "converged"
+        return "max_updates" if result.status == 1 else "converged"      # 1: max_evaluations
 
     def _value_and_gradient(self, w):
         if not np.isfinite(w).all():

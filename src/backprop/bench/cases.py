@@ -62,7 +62,7 @@ class Case:
     """One row of the table: `task()` builds the work, `units` of it make one repetition."""
 
     name: str
-    kind: str  # training, threads, many, prediction, separation, product, headline, import
+    kind: str  # training, threads, many, prediction, separation, product, estimator, headline, import
     task: Callable | None
     unit: str = "µs per example"
     units: Callable = len
@@ -151,7 +151,31 @@ def all_cases():
             quick=True,
         ),
     ]
-    return [*online, *_mini_batches(), *_others()]
+    return [*online, *_mini_batches(), *_estimators(), *_others()]
+
+
+def _estimators():
+    """Change the import, nothing else: `fit` of an MLPClassifier on the digits.
+
+    With scikit-learn's defaults (alpha 0.0001, Nesterov's momentum 0.9) but for what the name says; "plain sgd" is
+    without penalty and momentum, which the one-example kernels are made for.
+    """
+    for hidden in (32, 100):
+        for text, least, epochs, options in (
+            ("batch 200, adam", 3.0, 30, {}),
+            ("batch 200, sgd", 3.0, 30, {"solver": "sgd"}),
+            ("batch 1, adam", 60.0, 5, {"batch_size": 1}),
+            ("batch 1, sgd", 60.0, 5, {"batch_size": 1, "solver": "sgd"}),
+            ("batch 1, plain sgd", 60.0, 5, {"batch_size": 1, "solver": "sgd", "momentum": 0.0, "alpha": 0.0}),
+        ):
+            yield Case(
+                f"sklearn MLPClassifier 64-{hidden}-10, {text}",
+                "estimator",
+                lambda hidden=hidden, epochs=epochs, options=options: tasks.fit(hidden, epochs, **options),
+                units=lambda task: len(task.X) * task.epochs,
+                figures=(against("sklearn", least, least),),
+                quick=hidden == 32 and not text.endswith("sgd"),
+            )
 
 
 def _others():

@@ -7,7 +7,7 @@ import numpy as np
 
 import backprop as bp
 from tasks import flat
-from timing import Contender
+from timing import Contender, fits
 
 NAME = "backprop"
 
@@ -123,3 +123,7 @@ def product(task):
             net.predict(task.X)
 
     return [Contender(NAME, run, lambda: net.predict(task.X), form="predict of a linear layer, checks included")]
+
+
+def estimator(task):
+    return fits(NAME, bp.MLPClassifier, task)

@@ -113,6 +113,18 @@ def rows(results):
     return table
 
 
+def estimators(results):
+    """Change the import, nothing else: header and rows of strings."""
+    table = [["fit, µs per example and epoch", "backprop", "sklearn", "sklearn / ours"]]
+    for record in results["cases"]:
+        seconds = {timing["name"]: timing["seconds"] for timing in record["timings"]}
+        if record["kind"] == "estimator" and {"backprop", "sklearn"} <= set(seconds):
+            ours, theirs = seconds["backprop"], seconds["sklearn"]
+            name = record["name"].removeprefix("sklearn ")
+            table.append([name, number(1e6 * ours), number(1e6 * theirs), f"{number(theirs / ours)}x"])
+    return table
+
+
 def figures(results):
     """The figures' table: header and rows of strings."""
     table = [["work", "against", "measured", "to reach", ""]]
@@ -152,7 +164,7 @@ def markdown(table):
 
 def tables(results):
     met = [figure["met"] for record in results["cases"] for figure in record["figures"] if figure["met"] is not None]
-    parts = [plain(table) for table in (rows(results), figures(results)) if len(table) > 1]
+    parts = [plain(table) for table in (rows(results), estimators(results), figures(results)) if len(table) > 1]
     return "\n\n".join(
         ["", *parts, f"{sum(met)} of {len(met)} figures met ({results['machine']['simd']}); {results['seconds']:.0f} s"]
     )
@@ -221,13 +233,14 @@ def chart(results, path):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="both tables for a README")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables for a README")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="PNG or SVG")
     arguments = parser.parse_args(argv)
     results = json.loads(arguments.results.read_text())
     print(machine_block(results["machine"]) + "\n" + tables(results))
     if arguments.markdown is not None:
-        arguments.markdown.write_text(f"{markdown(rows(results))}\n\n{markdown(figures(results))}\n")
+        tables_of_run = [table for table in (rows(results), estimators(results), figures(results)) if len(table) > 1]
+        arguments.markdown.write_text("\n\n".join(markdown(table) for table in tables_of_run) + "\n")
     if arguments.chart is not None:
         chart(results, arguments.chart)
 

@@ -174,6 +174,7 @@ class Benchmark:
             tasks.Training: tasks.trained,
             tasks.Prediction: tasks.predicted,
             tasks.Separation: tasks.separated,
+            tasks.Fit: tasks.fitted,
             tasks.Product: lambda task: task.X @ task.W,
             tasks.Many: tasks.first_and_last_trained,
         }[type(task)]

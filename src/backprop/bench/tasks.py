@@ -78,6 +78,29 @@ class Product:
     W: np.ndarray
 
 
+@dataclass
+class Fit:
+    """Epochs of `fit` by an MLPClassifier with relu and softmax, everything but the import the same.
+
+    Checked for one epoch without shuffling and without a penalty: where batches differ in length scikit-learn's penalty
+    is another one (docs/from-sklearn.md).
+    """
+
+    X: np.ndarray  # (n, d)
+    y: np.ndarray  # (n,) class numbers
+    hidden: int
+    epochs: int
+    options: dict  # of the constructor
+
+
+def fit(hidden, epochs, **options):
+    """A `Fit` to scikit-learn's digits."""
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    return Fit(X / 16.0, y, hidden, epochs, options)
+
+
 def training(sizes, batch_size, n, zeros=0.0, seed=0, **options):
     """A `Training` on random data; a share `zeros` of the inputs is exactly 0."""
     rng = np.random.default_rng(seed)
@@ -158,6 +181,46 @@ def trained(task, loss="squared_error"):
                 part -= task.learning_rate * step[position : position + part.size].reshape(part.shape)
                 position += part.size
     return flat(W, b)
+
+
+def fitted(task):
+    """Parameters after one epoch of a `Fit` in the order of the rows, from scikit-learn's initial weights of seed 0."""
+    source, sizes = np.random.RandomState(0), [task.X.shape[1], task.hidden, task.y.max() + 1]
+    W, b = [], []
+    for n_in, n_out in zip(sizes, sizes[1:]):
+        bound = np.sqrt(6.0 / (n_in + n_out))
+        W.append(source.uniform(-bound, bound, (n_in, n_out)))
+        b.append(source.uniform(-bound, bound, n_out))
+    Y, w, t = np.eye(sizes[-1])[task.y], flat(W, b), 0
+    m, v, velocity = np.zeros(w.size), np.zeros(w.size), np.zeros(w.size)
+    size = task.options.get("batch_size", 200)
+    for start in range(0, len(Y), size):
+        x, y = task.X[start : start + size], Y[start : start + size]
+        W, b = _unflat(w, sizes)
+        z = np.maximum(x @ W[0] + b[0], 0.0)
+        a = z @ W[1] + b[1]
+        p = np.exp(a - a.max(axis=1, keepdims=True))
+        delta = (p / p.sum(axis=1, keepdims=True) - y) / len(x)
+        back = (delta @ W[1].T) * (z > 0.0)
+        g = flat([x.T @ back, z.T @ delta], [back.sum(axis=0), delta.sum(axis=0)])
+        if task.options.get("solver") == "sgd":  # Nesterov's
+            momentum = task.options.get("momentum", 0.9)
+            velocity = momentum * velocity - 0.001 * g
+            w = w + momentum * velocity - 0.001 * g
+        else:
+            t += 1
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            w = w - 0.001 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-8)
+    return w
+
+
+def _unflat(w, sizes):
+    W, b, position = [], [], 0
+    for n_in, n_out in zip(sizes, sizes[1:]):
+        W.append(w[position : position + n_in * n_out].reshape(n_in, n_out))
+        b.append(w[position + n_in * n_out : position + (n_in + 1) * n_out])
+        position += (n_in + 1) * n_out
+    return W, b
 
 
 def predicted(task):

@@ -8,6 +8,7 @@ report says how many samples that were. Contenders with threads of their own are
 import gc
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -70,6 +71,26 @@ class Timing:
 
 class Disagreement(AssertionError):
     """A contender did not compute what the reference computes."""
+
+
+def fits(name, cls, task):
+    """`cls` as a contender for a `tasks.Fit`: the same code for everybody, only the class differs."""
+    common = {"hidden_layer_sizes": (task.hidden,), "random_state": 0, "tol": 0.0, **task.options}
+
+    def fit(max_iter, **options):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # ConvergenceWarning: it is told how many epochs to make
+            return cls(max_iter=max_iter, n_iter_no_change=max_iter, **{**common, **options}).fit(task.X, task.y)
+
+    def run(k):
+        for _ in range(k):
+            fit(task.epochs)
+
+    def check():
+        model = fit(1, shuffle=False, alpha=0.0)
+        return np.concatenate([part.ravel() for pair in zip(model.coefs_, model.intercepts_) for part in pair])
+
+    return [Contender(name, run, check, form=f"fit, {task.epochs} epochs")]
 
 
 def agree(contender, expected):

@@ -83,10 +83,10 @@ cdef void adamw_prepare(double *h) noexcept nogil:
     next_powers(h + 5, h[1], h[2])
 
 cdef void adam_update(double *w, const double *g, double *s, double *t, const double *h, const double *powers,
-                      double keep, Py_ssize_t n) noexcept nogil:
+                      double epsilon, double keep, Py_ssize_t n) noexcept nogil:
     """m and v are running means of g and g²; `powers` hold their mass so far."""
     cdef Py_ssize_t i = 0
-    cdef vd eta = v_set(h[0] / powers[0]), eps = v_set(h[3]), correction = v_set(1.0 / s_sqrt(powers[1]))
+    cdef vd eta = v_set(h[0] / powers[0]), eps = v_set(epsilon), correction = v_set(1.0 / s_sqrt(powers[1]))
     cdef vd b1 = v_set(h[1]), b2 = v_set(h[2]), rest_1 = v_set(1.0 - h[1]), rest_2 = v_set(1.0 - h[2])
     cdef vd shrink = v_set(keep), gi, m, v
     while i < n:
@@ -99,10 +99,13 @@ cdef void adam_update(double *w, const double *g, double *s, double *t, const do
         i += VL
 
 cdef void adam(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
-    adam_update(w, g, s, t, h, h + 4, 1.0, n)
+    adam_update(w, g, s, t, h, h + 4, h[3], 1.0, n)
+
+cdef void adam_eps_hat(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
+    adam_update(w, g, s, t, h, h + 4, h[3] / s_sqrt(h[5]), 1.0, n)
 
 cdef void adamw(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
-    adam_update(w, g, s, t, h, h + 5, 1.0 - h[0] * h[4], n)
+    adam_update(w, g, s, t, h, h + 5, h[3], 1.0 - h[0] * h[4], n)
 
 
 cdef void rprop(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
@@ -127,7 +130,7 @@ cdef void rprop(double *w, const double *g, double *s, double *t, const double *
 
 
 cdef enum:
-    N_OPTIMIZERS = 8
+    N_OPTIMIZERS = 9
 
 cdef Optimizer[N_OPTIMIZERS] OPTIMIZERS
 OPTIMIZERS[0] = Optimizer(b"sgd", NULL, sgd, 0, b"learning_rate=0.1", 0, False, b"w -= eta g")
@@ -147,6 +150,8 @@ OPTIMIZERS[6] = Optimizer(b"adamw", adamw_prepare, adamw, 2, b"learning_rate=0.0
 OPTIMIZERS[7] = Optimizer(b"rprop", NULL, rprop, 2, b"learning_rate=0.01 shrink=0.5 grow=1.2 step_min=1e-6 step_max=50.0", 0,
                           True, b"a step size per weight: grows where the gradient keeps its sign, shrinks where it flips "
                           b"(and that step is skipped);  w -= step sign(g)")
+OPTIMIZERS[8] = Optimizer(b"adam_eps_hat", adam_prepare, adam_eps_hat, 2, b"learning_rate=0.001 beta_1=0.9 beta_2=0.999 eps=1e-8",
+                          2, False, b"w -= eta sqrt(1 - beta_2^k) / (1 - beta_1^k) m / (sqrt(v) + eps), m and v as in adam")
 
 
 def optimizers():

@@ -14,7 +14,7 @@ from sklearn.linear_model import Perceptron
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from tasks import flat
-from timing import Contender
+from timing import Contender, fits
 
 NAME = "sklearn"
 
@@ -147,3 +147,7 @@ def _fitted_from(task, X, Y):
     for _ in range(task.epochs):
         model.partial_fit(X, Y)
     return flat(model.coefs_, model.intercepts_)
+
+
+def estimator(task):
+    return fits(NAME, MLPClassifier, task)

@@ -1,0 +1,282 @@
+"""What makes a class an estimator: scikit-learn's base classes where it is installed, small stand-ins elsewhere.
+
+Only the modules of the estimators import this one, so that `import backprop` never loads scikit-learn. With
+scikit-learn 1.6 or newer its own validation is the gate for the data of a call, with its messages and the names of
+columns; without, it is `_check`.
+"""
+
+import contextlib
+import functools
+import inspect
+import numbers
+import warnings
+
+import numpy as np
+
+from backprop import _check, metrics
+from backprop.errors import sklearn_or_own
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils.validation import validate_data
+except ImportError:                                      # absent, or older than 1.6
+    validate_data = None
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks  # scikit-learn 1.9
+except ImportError:
+    def with_callbacks(method):
+        """The method itself: there are no callbacks to tear down."""
+        return method
+
+    class CallbackSupportMixin:
+        """No callbacks of scikit-learn's protocol."""
+
+BLOCK = 4096             # rows of a sparse matrix that are dense at a time; it changes no bit
+
+if validate_data is None:
+    class BaseEstimator:
+        """Parameters by name, as scikit-learn's class of this name has them."""
+
+        @classmethod
+        def _get_param_names(cls):
+            return sorted(name for name in inspect.signature(cls.__init__).parameters if name != "self")
+
+        def get_params(self, deep=True):
+            """The constructor's parameters as a dict; `deep` is there for scikit-learn, nothing is nested."""
+            return {name: getattr(self, name) for name in self._get_param_names()}
+
+        def set_params(self, **params):
+            """Set constructor parameters by name; they are checked by the next `fit`. Returns the estimator."""
+            names = self._get_param_names()
+            for name in params:
+                if name not in names:
+                    raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {names}.")
+            for name, value in params.items():
+                setattr(self, name, value)
+            return self
+
+        def __repr__(self):
+            defaults = {name: p.default for name, p in inspect.signature(type(self).__init__).parameters.items()}
+            changed = (f"{name}={getattr(self, name)!r}" for name in self._get_param_names()
+                       if repr(getattr(self, name)) != repr(defaults[name]))
+            return f"{type(self).__name__}({', '.join(changed)})"
+
+    class ClassifierMixin:
+        """A classifier's `score`."""
+
+        _estimator_type = "classifier"
+
+        def score(self, X, y, sample_weight=None):
+            """Share of the rows, or of their weight, that are predicted right; of whole rows in multilabel."""
+            right = np.asarray(y) == self.predict(X)
+            return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=sample_weight))
+
+    class RegressorMixin:
+        """A regressor's `score`."""
+
+        _estimator_type = "regressor"
+
+        def score(self, X, y, sample_weight=None):
+            """The coefficient of determination R², its mean over outputs."""
+            P = self.predict(X)
+            Y = _check.targets(y, "y", rows=len(P), columns=1 if P.ndim == 1 else P.shape[1])
+            weight = None if sample_weight is None else _check.weights(sample_weight, "sample_weight", rows=len(P))
+            return r2(Y, P.reshape(Y.shape), weight)
+
+
+class Estimator(BaseEstimator):
+    """What our estimators add to scikit-learn's: a `set_params` that changes all or nothing."""
+
+    def set_params(self, **params):
+        """Set constructor parameters by name; they are checked by the next `fit`. Returns the estimator.
+
+        A name that is unknown raises ValueError, and nothing is set.
+        """
+        names = self._get_param_names()
+        unknown = next((name for name in params if name.partition("__")[0] not in names), None)
+        return super().set_params(**(params if unknown is None else {unknown: None}))
+
+
+def r2(Y, P, weight=None):
+    """R² of (n, n_L) targets and predictions, its mean over outputs."""
+    return float(metrics.r2(Y, P, weight))
+
+
+# ---- data in ---------------------------------------------------------------------------------------------------------
+
+def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
+    """(X, y) of a fit: X finite float64 (n, d), dense or CSR; y an array. Keeps width and names of the columns.
+
+    `check_y(y)` raises our own error for targets that cannot be.
+    """
+    if validate_data is not None:
+        try:
+            return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
+                                 y_numeric=y_numeric, reset=reset)
+        except (ValueError, TypeError) as error:
+            raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X),
+                                lambda: y is None or is_sparse(y) or check_y(y)) from None
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+    X = _rows_without_sklearn(estimator, X, reset)
+    y = _check._float64(y, "y") if y_numeric else np.asarray(y)
+    if y.dtype.kind == "f":
+        _check.finite(y, "y")
+    if y.ndim not in (1, 2) or len(y) != X.shape[0]:
+        raise ValueError(f"y must have one row per row of X: X has {X.shape[0]} rows, y has shape {y.shape}")
+    return X, y
+
+
+def inputs(estimator, X):
+    """X of a prediction, checked against the columns of the fit: finite float64 (n, d), dense or CSR."""
+    if validate_data is not None:
+        try:
+            return validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, order="C", reset=False)
+        except (ValueError, TypeError) as error:
+            raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X)) from None
+    return _rows_without_sklearn(estimator, X, False)
+
+
+def is_plain_row(estimator, X):
+    """Whether X is one row that needs no gate: a finite, contiguous float64 array, and no names to compare."""
+    return (type(X) is np.ndarray and X.dtype == np.float64 and X.flags.carray
+            and X.shape == (1, estimator.n_features_in_)
+            and "feature_names_in_" not in estimator.__dict__ and bool(np.isfinite(X).all()))
+
+
+def _in_our_words(error, *checks):
+    """The error of the first of our own checks that raises, which names the place, with scikit-learn's words behind it;
+    scikit-learn's error itself where none does."""
+    for check in checks:
+        try:
+            check()
+        except (ValueError, TypeError) as ours:
+            return type(ours)(f"{ours} ({' '.join(str(error).split())})")
+    return error
+
+
+def _rows_without_sklearn(estimator, X, reset):
+    names = _names(X)
+    if hasattr(X, "tocsr"):
+        out = X.tocsr().astype(np.float64)
+        _check.finite(out.data, "X's values")
+    else:
+        out = _check.matrix(X)
+    if reset:
+        estimator.n_features_in_ = out.shape[1]
+        estimator.__dict__.pop("feature_names_in_", None)
+        if names is not None:
+            estimator.feature_names_in_ = names
+        return out
+    if out.shape[1] != estimator.n_features_in_:
+        raise ValueError(f"X has {out.shape[1]} features, but {type(estimator).__name__} is expecting "
+                         f"{estimator.n_features_in_} features as input")
+    known = getattr(estimator, "feature_names_in_", None)
+    if known is not None and names is not None and not np.array_equal(known, names):
+        raise ValueError("The feature names should match those that were passed during fit: "
+                         f"{known.tolist()}, got {names.tolist()}")
+    return out
+
+
+def _names(X):
+    """Names of a frame's columns where all are strings, else None."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not all(isinstance(name, str) for name in columns):
+        return None
+    return np.array(list(columns), dtype=object)
+
+
+def is_sparse(X):
+    """Whether X is a sparse matrix of SciPy's, without importing SciPy."""
+    return hasattr(X, "toarray") and hasattr(X, "nnz")
+
+
+def dense(X):
+    """X of a fit as the network takes it. The one place that decides what sparse rows become on their way there."""
+    return X.toarray() if is_sparse(X) else X
+
+
+def outputs(network, X):
+    """(n, n_L) outputs of a network for checked rows, dense or CSR; of CSR some thousand rows are dense at a time."""
+    if not is_sparse(X):
+        return network.predict(X)
+    return np.concatenate([network.predict(X[start:start + BLOCK].toarray()) for start in range(0, X.shape[0], BLOCK)])
+
+
+def column(y):
+    """y with a single column as 1-D, with the warning that scikit-learn gives; anything else as it is."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        warnings.warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
+                      "(n_samples,), for example using ravel().", _conversion_warning(), stacklevel=5)
+        return y[:, 0]
+    return y
+
+
+def _conversion_warning():
+    try:
+        from sklearn.exceptions import DataConversionWarning
+    except ImportError:
+        return UserWarning
+    return DataConversionWarning
+
+
+def sample_weights(value, rows):
+    """(rows,) weights from an array or a number, not negative, not all zero; None stays None."""
+    if value is None or isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return None if value is None else _check.weights(np.full(rows, float(value)), "sample_weight", rows=rows)
+    return _check.weights(value, "sample_weight", rows=rows)
+
+
+@contextlib.contextmanager
+def unchanged_by_failure(estimator, but=()):
+    """Whatever is raised within, except for the classes `but`, leaves the estimator's attributes as they were."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except but:
+        raise
+    except BaseException:
+        kept = {key: value for key, value in vars(estimator).items() if "callback" in key}    # torn down by others
+        estimator.__dict__.clear()
+        estimator.__dict__.update({**before, **kept})
+        raise
+
+
+# ---- state and methods -----------------------------------------------------------------------------------------------
+
+def not_fitted(estimator):
+    """scikit-learn's NotFittedError for this estimator."""
+    name = type(estimator).__name__
+    return sklearn_or_own("NotFittedError")(f"This {name} instance is not fitted yet. Call 'fit' with appropriate "
+                                            "arguments before using this estimator.")
+
+
+class available_if:
+    """A method that an instance has only where `check(instance)` is true; elsewhere its AttributeError is raised."""
+
+    def __init__(self, check):
+        self.check = check
+
+    def __call__(self, function):
+        self.function = function
+        functools.update_wrapper(self, function)
+        return self
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self.function
+        if not self.check(instance):
+            raise AttributeError(f"this {type(instance).__name__} has no method {self.function.__name__!r}")
+        return self.function.__get__(instance, owner)
+
+
+def random_state(seed):
+    """NumPy's RandomState or Generator from what scikit-learn and this library take as one.
+
+    An int seeds a RandomState, so that initial weights are scikit-learn's; None is NumPy's global one.
+    """
+    if seed is None or seed is np.random:
+        return np.random.mtrand._rand
+    if isinstance(seed, (np.random.RandomState, np.random.Generator)):
+        return seed
+    return np.random.RandomState(_check.integer(seed, "random_state", minimum=0, maximum=2**32 - 1))
