@@ -61,8 +61,9 @@ def read_npz(stream, path, options):
     if "y" not in members:
         return _column_table(layout, X, options)
     if options.target is not None:
-        raise ValueError(f"{path} holds its targets as y, so target={options.target!r} has no meaning here")
-    return _labelled_table(layout, X, options, _labels(_npy_layout(members["y"]), len(X), options.target_kind))
+        given = options.spell("target", options.target)
+        raise ValueError(f"{path} holds its targets as y, so {given} has no meaning here")
+    return _labelled_table(layout, X, options, _labels(_npy_layout(members["y"]), len(X), options))
 
 
 def read_idx(stream, path, options):
@@ -71,13 +72,14 @@ def read_idx(stream, path, options):
     if len(layout.shape) < 2:
         raise layout.error("one value per example: this is a file of labels; load the file of images instead", 4)
     if options.target is not None and not isinstance(options.target, str):
-        raise ValueError(f"{path} is IDX: target names the file of labels, got {options.target!r}")
+        given = options.spell("target", options.target)
+        raise ValueError(f"{path} is IDX: target names the file of labels, got {given}")
     X = _features(layout)
     labels = _idx_labels(path, options.target)
     if labels is None:
         return _labelled_table(layout, X, options, None)
     with open_source(labels) as other:
-        y = _labels(_idx_layout(Bytes.of_file(other, labels)), len(X), options.target_kind)
+        y = _labels(_idx_layout(Bytes.of_file(other, labels)), len(X), options)
     return _labelled_table(layout, X, options, y)
 
 
@@ -242,7 +244,7 @@ def _strings(raw, start, layout):
     return raw.astype(raw.dtype.newbyteorder("="))
 
 
-def _labels(layout, rows, kind):
+def _labels(layout, rows, options):
     """y, one label or one row of numbers for each of `rows` examples; integers as int64."""
     convert = {"i": _integers, "u": _integers, "b": _bools, "f": _floats, "U": _strings}.get(layout.dtype.kind)
     if convert is None or layout.dtype.itemsize == 0 or (convert is _strings and layout.dtype.itemsize > 4 * MAX_LABEL):
@@ -253,7 +255,7 @@ def _labels(layout, rows, kind):
         raise layout.error(f"y has {layout.shape[0]} rows, but X has {rows}")
     y = _values(layout, convert)
     y = y.reshape(layout.shape, order="F" if layout.fortran else "C").copy(order="C")
-    return _as_kind(y, layout, kind)
+    return _as_kind(y, layout, options)
 
 
 # Tables
@@ -261,7 +263,7 @@ def _labels(layout, rows, kind):
 def _column_table(layout, X, options):
     """A table whose target, if there is one, is a column of X."""
     target, features = columns(options, None, X.shape[1], layout.source.path)
-    y = None if target is None else _as_kind(_column(layout, X, target), layout, options.target_kind, target)
+    y = None if target is None else _as_kind(_column(layout, X, target), layout, options, target)
     return Table(_chosen(X, features), y)
 
 
@@ -288,16 +290,17 @@ def _column(layout, X, target):
     return y.astype(bool if layout.dtype.kind == "b" else np.int64)
 
 
-def _as_kind(y, layout, kind, column=0):
+def _as_kind(y, layout, options, column=0):
     """y as `target_kind` asks: as stored, as classes (no fractions) or as float64."""
+    kind, given = options.target_kind, options.spell("target_kind", options.target_kind)
     if kind == "auto":
         return y
     if kind == "number":
         if y.dtype.kind == "U":
-            raise layout.error("the targets are strings, so target_kind='number' cannot be")
+            raise layout.error(f"the targets are strings, so {given} cannot be")
         return y.astype(np.float64)
     if y.ndim == 2:
-        raise layout.error("the targets have two dimensions, so target_kind='class' cannot be")
+        raise layout.error(f"the targets have two dimensions, so {given} cannot be")
     if y.dtype.kind != "f":
         return y
     odd = (y != np.rint(y)) | (np.abs(y) >= 2**53)
