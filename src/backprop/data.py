@@ -15,6 +15,7 @@ from importlib import resources
 import numpy as np
 
 from backprop import _check, _readers
+from backprop._read_libsvm import MAX_FEATURES
 from backprop._read_source import Options
 from backprop.errors import sklearn_or_own
 
@@ -23,12 +24,12 @@ __all__ = ["Dataset", "Standardizer", "digits", "load", "one_hot", "split"]
 
 @dataclass(eq=False, repr=False)
 class Dataset:
-    """Examples and their targets; unpacks as ``X, y``.
+    """Examples and their targets; unpacks as ``X, y``, which are its items 0 and 1; ``dataset["X"]`` is ``dataset.X``.
 
     Parameters
     ----------
     X : ndarray, shape (n, d), float64, C-contiguous
-        One example per row, all finite.
+        One example per row, all finite. Of a LIBSVM file a `scipy.sparse.csr_array`, if that was asked for.
     y : ndarray or None
         The targets as read: shape (n,) of int64, float64, bool or strings, or shape (n, k) of numbers.
     feature_names : list of str or None
@@ -53,6 +54,13 @@ class Dataset:
     def __iter__(self):
         return iter((self.X, self.y))
 
+    def __getitem__(self, key):
+        if isinstance(key, str):
+            if key not in self.__dict__:
+                raise KeyError(f"{key!r}; a Dataset has {', '.join(self.__dict__)}")
+            return self.__dict__[key]
+        return (self.X, self.y)[key]
+
     def __repr__(self):
         rows, features = self.X.shape
         parts = []
@@ -67,12 +75,14 @@ class Dataset:
         return f"Dataset(X: {rows} rows x {features} features, y: {', '.join(parts)})"
 
 
-def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_kind="auto"):
+def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_kind="auto", zero_based=None,
+         n_features=None, sparse=None):
     """Read a data file: exactly what it holds, or an error that says where it is wrong.
 
     The format is recognised by the first bytes, or by the name: CSV, TSV and other delimited text (.csv, .tsv, .tab,
-    .txt, .data, .dat), NPY, NPZ and IDX (MNIST's), all but NPZ also compressed by gzip. A cell that is empty, not a
-    number, NaN, infinite or too large for a float64 is an error, and pickled objects are never loaded.
+    .txt, .data, .dat), NPY, NPZ, IDX (MNIST's) and LIBSVM (.libsvm, .svm, .svmlight), all but NPZ also compressed by
+    gzip. A cell that is empty, not a number, NaN, infinite or too large for a float64 is an error, and pickled objects
+    are never loaded.
 
     Parameters
     ----------
@@ -96,6 +106,15 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
         "auto": the target of a text file is read as int64 where all its cells are integers, as float64 where all are
         numbers, as strings where none is a number; a mixture is an error. An array is taken as it is stored.
         "class": as int64 where all are whole, else as strings (text) or an error (arrays). "number": as float64.
+    zero_based : bool, optional
+        Whether the indices of a LIBSVM file count from 0 (True) or from 1 (False). It must be said, because a file does
+        not tell; a file of any name is read as LIBSVM when it is.
+    n_features : int, optional
+        The columns of a LIBSVM file; a larger index is an error. None: the largest index decides, so that a training
+        and a test file may differ in width.
+    sparse : bool, optional
+        Of a LIBSVM file: True makes X a `scipy.sparse.csr_array`, False a dense array, None the former where SciPy is
+        installed.
 
     Returns
     -------
@@ -110,6 +129,8 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
         decompressed file or archive member) for binary formats.
     ValueError, TypeError
         For arguments that do not fit the file or are of the wrong kind.
+    ImportError
+        For ``sparse=True`` without SciPy.
     OSError
         As it comes: FileNotFoundError and so on.
 
@@ -117,7 +138,8 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
     -----
     Text is UTF-8, with or without a byte order mark. Numbers are written as in ``-1.5e-3``, whatever the locale; white
     space around a cell does not count. Cells may be quoted with ``"``, doubled inside. Blank lines may stand only at
-    the end.
+    the end. In LIBSVM files the cells are separated by spaces or tabs, one label begins a row, indices ascend in it, and
+    what follows ``#`` is a comment.
 
     Examples
     --------
@@ -131,8 +153,21 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
     >>> flowers.X[0], flowers.y.tolist(), flowers.feature_names
     (array([5.1, 3.5]), ['setosa', 'versicolor'], ['length', 'width'])
     """
-    options = Options(_column(target, "target", optional=True), _header(header), _delimiter(delimiter), _drop(drop),
-                      _check.choice(target_kind, "target_kind", ("auto", "class", "number")))
+    return read(path, checked(target, header, delimiter, drop, target_kind, zero_based, n_features, sparse))
+
+
+def checked(target, header, delimiter, drop, target_kind, zero_based=None, n_features=None, sparse=None, **others):
+    """`Options` from the arguments of `load`, checked."""
+    return Options(
+        _column(target, "target", optional=True), _header(header), _delimiter(delimiter), _drop(drop),
+        _check.choice(target_kind, "target_kind", ("auto", "class", "number")),
+        None if zero_based is None else _check.boolean(zero_based, "zero_based"),
+        None if n_features is None else _check.integer(n_features, "n_features", minimum=1, maximum=MAX_FEATURES),
+        None if sparse is None else _check.boolean(sparse, "sparse"), **others)
+
+
+def read(path, options):
+    """The Dataset of a file, with checked `Options`: `load` for a caller that spells arguments in its own way."""
     table = _readers.read(os.fsdecode(_check.path(path)), options)
     classes = table.classes
     if classes is None and table.y is not None and table.y.ndim == 1 and table.y.dtype.kind != "f":
