@@ -38,7 +38,8 @@ def located(path, **options):
 
 @pytest.mark.parametrize("text", [
     TEXT, TEXT.rstrip("\n"), TEXT.replace("\n", "\r\n"), TEXT + "\n \n", TEXT.replace(" ", "\t"), "\ufeff" + TEXT,
-    TEXT.replace(" ", "  "), "# a comment\n" + TEXT, TEXT.replace("-1\n", "-1 # 1:2\n#\n"), TEXT.replace(":0.5", ":+0.5")])
+    TEXT.replace(" ", "  "), "# a comment\n" + TEXT, TEXT.replace("-1\n", "-1 # 1:2\n#\n"),
+    TEXT.replace(":0.5", ":+0.5")])
 @pytest.mark.parametrize("packed", [False, True])
 def test_variants_hold_the_same_data(write, text, packed):
     path = write(gzip.compress(text.encode()), "x.svm.gz") if packed else write(text)
@@ -220,7 +221,8 @@ def test_errors_spell_arguments_as_their_reader_does(write):
             (TEXT, "x.svm", {}, "--zero-based True"), ("a,b\n1,x\n", "x.csv", {}, "--target"),
             ("a,b\n1,2\n", "x.csv", {"target": "c"}, "--target c is not a column"),
             ("a,b\n1,2\n", "x.csv", {"drop": [7]}, "--drop 7 is out of range"),
-            ("1,2,x\n", "x.csv", {}, "--header True"), ("a,k\n1,x\n2,3\n", "x.csv", {"target": "k"}, "--target-kind class"),
+            ("1,2,x\n", "x.csv", {}, "--header True"),
+            ("a,k\n1,x\n2,3\n", "x.csv", {"target": "k"}, "--target-kind class"),
             ("?", "x.unheard", {}, "--delimiter")]:
         given = {"target": None, "header": "auto", "delimiter": None, "drop": (), "target_kind": "auto", **arguments}
         with pytest.raises(ValueError) as caught:

@@ -177,13 +177,13 @@ def targets(value, name, *, rows, columns):
     return out
 
 
-def weights(value, name, *, rows):
-    """Weights of examples: (rows,) finite, none negative, not all zero."""
+def weights(value, name, *, rows, zero=False):
+    """Weights of examples: (rows,) finite, none negative, not all zero unless `zero`."""
     out = vector(value, name, length=rows, of="one per row")
     if (out < 0).any():
         row = int(np.argmax(out < 0))
         raise ValueError(f"{name} must not be negative, got {out[row]} at row {row}")
-    if not out.any():
+    if not zero and not out.any():
         raise ValueError(f"{name} are all zero: nothing to train on")
     return out
 

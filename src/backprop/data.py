@@ -138,7 +138,7 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
     -----
     Text is UTF-8, with or without a byte order mark. Numbers are written as in ``-1.5e-3``, whatever the locale; white
     space around a cell does not count. Cells may be quoted with ``"``, doubled inside. Blank lines may stand only at
-    the end. In LIBSVM files the cells are separated by spaces or tabs, one label begins a row, indices ascend in it, and
+    the end. In a LIBSVM file the cells are separated by spaces or tabs, one label begins a row, its indices ascend, and
     what follows ``#`` is a comment.
 
     Examples

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop import _check, examples, metrics, optimizers, schedules, solvers, stopping
+from backprop import _check, examples, metrics, optimizers, schedules, solvers, sources, stopping
 from backprop._dispatch import core
 from backprop.errors import CheckpointMismatchError
 
@@ -17,7 +17,7 @@ MAX_THREADS = 256
 class Options:
     """Checked options of one call of `Network.train`."""
 
-    train: examples.Examples
+    train: examples.Examples | sources.Chunks
     validation: examples.Examples | None
     split_seed: int | None
     epochs: int
@@ -47,22 +47,27 @@ class Options:
     def columns(self):
         """Names of the history's columns beyond the usual."""
         names = self.metrics.names
-        return [*names, *(f"val_{name}" for name in names)] if self.validation is not None else names
+        validated = [f"val_{name}" for name in names] if self.validation is not None else []
+        return validated if isinstance(self.train, sources.Chunks) else [*names, *validated]
 
 
 def check(network, X, Y, *, epochs, batch_size, optimizer, learning_rate, shuffle, sample_weight, class_weight,
           validation, early_stopping, schedule, metrics, l1, l2, dropout, clip_norm, max_norm, max_seconds,
           max_updates, target_loss, callbacks, progress, n_threads, checkpoint_path, checkpoint_every):
     """`Options` from the arguments of `Network.train`, or the error that names the argument; nothing is changed."""
-    shuffle = _check.boolean(shuffle, "shuffle")
-    train, held, split_seed = _data(network, X, Y, sample_weight, class_weight, validation, shuffle)
-    batch_size, optimizer = _batch_and_rule(batch_size, len(train), optimizer, learning_rate)
+    shuffle, epochs = _check.boolean(shuffle, "shuffle"), _check.integer(epochs, "epochs", minimum=0)
+    if Y is None:
+        train, held, split_seed = _chunks(network, X, epochs, sample_weight, class_weight, validation)
+    else:
+        train, held, split_seed = _data(network, X, Y, sample_weight, class_weight, validation, shuffle)
+    n = None if Y is None else len(train)
+    batch_size, optimizer = _batch_and_rule(batch_size, n, optimizer, learning_rate)
     options = Options(
-        train=train, validation=held, split_seed=split_seed, epochs=_check.integer(epochs, "epochs", minimum=0),
-        batch_size=batch_size, optimizer=optimizer, shuffle=shuffle and batch_size < len(train),
+        train=train, validation=held, split_seed=split_seed, epochs=epochs,
+        batch_size=batch_size, optimizer=optimizer, shuffle=shuffle and n is not None and batch_size < n,
         schedule=schedules.resolve(schedule), plateau=None,
         early_stopping=stopping.resolve(early_stopping), monitor=None,
-        metrics=_metrics(metrics, train, network),
+        metrics=_metrics(metrics, train, held, network),
         l1=_check.real(l1, "l1", minimum=0.0), l2=_check.real(l2, "l2", minimum=0.0),
         dropout=_dropout(dropout, len(network._sizes) - 2),
         clip_norm=_optional(clip_norm, "clip_norm", above=0.0) or 0.0,
@@ -96,13 +101,34 @@ def _data(network, X, Y, sample_weight, class_weight, validation, shuffle):
     return train, held, seed
 
 
+def _chunks(network, X, epochs, sample_weight, class_weight, validation):
+    """The same for a stream, an iterable of chunks, in which the weights stay as they are."""
+    if not sources.is_chunks(X):
+        raise TypeError(f"Y is missing, and X is no stream and no iterable of (X, Y) chunks but {type(X).__name__}")
+    for name, value in (("sample_weight", sample_weight), ("class_weight", class_weight)):
+        if value is not None:
+            raise ValueError(f"{name} does not go with a stream, whose chunks bring their weights: (X, Y, weights)")
+    if validation is not None and not isinstance(validation, (tuple, list)):
+        raise ValueError("validation must be (X, Y) or (X, Y, weights) where X is a stream: "
+                         f"a fraction of it cannot be held out, got {_check.shown(validation)}")
+    _, held, _ = examples.split(network, None, validation, False, None)
+    state = network._training_state
+    return sources.Chunks(network, X, epochs), held, None if state is None else state.split_seed
+
+
 def _batch_and_rule(batch_size, n, optimizer, learning_rate):
+    """(rows of a batch, rule of descent) for n examples, None where X is a stream."""
     if isinstance(batch_size, str):
         if batch_size != "full":
             raise ValueError(f"batch_size must be an integer or 'full', got {_check.shown(batch_size)}")
+        if n is None:
+            raise ValueError("batch_size='full' needs all examples at once, and X is a stream: give a number of rows")
         batch_size = n
-    batch_size = min(_check.integer(batch_size, "batch_size", minimum=1), n)
+    batch_size = _check.integer(batch_size, "batch_size", minimum=1)
+    batch_size = batch_size if n is None else min(batch_size, n)
     optimizer = optimizers.resolve(optimizer, _optional(learning_rate, "learning_rate", above=0.0))
+    if optimizer.full_batch_only and n is None:
+        raise ValueError(f"optimizer {optimizer.name!r} needs all examples at once, and X is a stream")
     if optimizer.full_batch_only and batch_size != n:
         reason = "it solves for all examples at once" if optimizer.solver else (
             "its step sizes follow the sign of the whole gradient")
@@ -110,10 +136,17 @@ def _batch_and_rule(batch_size, n, optimizer, learning_rate):
     return batch_size, optimizer
 
 
-def _metrics(names, train, network):
+def _metrics(names, train, held, network):
     if not (isinstance(names, (str, metrics.Metric)) or callable(names) or _is_iterable(names)):
         raise TypeError(f"metrics must be names or callables, got {type(names).__name__}")
-    return metrics.Metrics(names, train.Y, soft=network.activations[-1] == "softmax")
+    streamed = isinstance(train, sources.Chunks)
+    if streamed and not held and names:
+        raise ValueError("metrics of a stream are measured on validation data alone: give validation=(X, Y)")
+    found = metrics.Metrics(names, (held if streamed and held else train).Y if not streamed or held else None,
+                            soft=network.activations[-1] == "softmax")
+    if streamed and found.gradient_norm:
+        raise ValueError("metrics: 'gradient_norm' is over all training data, which a stream does not hold")
+    return found
 
 
 def _callbacks(callbacks):
