@@ -84,10 +84,10 @@ def why_no_number(cell):
     return "is not a number", True
 
 
-def target_values(reader, cells, lines, kind, column):
+def target_values(reader, cells, lines, kind, column, hint=""):
     """Target cells as int64, float64 or strings, and their classes; each distinct text is looked at once.
 
-    `lines` are their lines and `column` is their column, for the errors.
+    For the errors: `lines` are their lines, `column` is their column, and `hint` follows on what is no number.
     """
     distinct = dict.fromkeys(cells)
     spell = reader.options.spell
@@ -126,5 +126,6 @@ def target_values(reader, cells, lines, kind, column):
     for cell in distinct:
         values[cell] = float(cell) if NUMBER.fullmatch(cell) else math.nan
         if not math.isfinite(values[cell]):
-            raise bad(cell, why_no_number(cell)[0])
+            why, text = why_no_number(cell)
+            raise bad(cell, why + hint if text else why)
     return np.array([values[cell] for cell in cells], np.float64), None

@@ -130,6 +130,11 @@ class Bytes:
         except DAMAGE as error:
             raise self.error(f"damaged data ({error})", self.offset) from None
 
+    def go_to(self, offset):
+        """Read on from an offset."""
+        self._stream.seek(offset)
+        self.offset = offset
+
     def expect(self, count):
         """Raise unless exactly `count` more bytes follow, where the length is known: the header against the file."""
         end = self.offset + count

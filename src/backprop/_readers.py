@@ -25,6 +25,12 @@ def read(path, options) -> Table:
 def find(stream, path, options):
     """The reader of the format of an opened file; ValueError where `options` do not go with it."""
     reader = _reader(stream.peek(8)[:8], path, options)
+    refuse_others(reader, path, options)
+    return reader
+
+
+def refuse_others(reader, path, options):
+    """ValueError for options that are for other formats than that of `reader`."""
     name = os.path.basename(path)
     if reader is not read_text and (options.delimiter is not None or options.header != "auto"):
         raise ValueError(f"header and delimiter are for delimited text files, and {name} is not one")
@@ -38,7 +44,6 @@ def find(stream, path, options):
                              "have no meaning here")
     elif (options.zero_based, options.n_features, options.sparse) != (None, None, None):
         raise ValueError(f"zero_based, n_features and sparse are for LIBSVM files, and {name} is not one")
-    return reader
 
 
 def _reader(head, path, options):

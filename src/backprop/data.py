@@ -18,8 +18,9 @@ from backprop import _check, _readers
 from backprop._read_libsvm import MAX_FEATURES
 from backprop._read_source import Options
 from backprop.errors import sklearn_or_own
+from backprop.streams import Stream, open_stream
 
-__all__ = ["Dataset", "Standardizer", "digits", "load", "one_hot", "split"]
+__all__ = ["Dataset", "Standardizer", "Stream", "digits", "load", "one_hot", "split", "stream"]
 
 
 @dataclass(eq=False, repr=False)
@@ -173,6 +174,67 @@ def read(path, options):
     if classes is None and table.y is not None and table.y.ndim == 1 and table.y.dtype.kind != "f":
         classes = np.unique(table.y)
     return Dataset(table.X, table.y, table.feature_names, table.target_name, classes)
+
+
+def stream(path, target=None, chunk_rows=65536, shuffle=False, seed=None, *, classes=None, header="auto",
+           delimiter=None, drop=(), zero_based=None, n_features=None, sparse=None):
+    """A data file chunk by chunk, for `Network.train` and for files that are larger than memory.
+
+    Training on a stream keeps about three chunks in memory, and the next chunk is read while one is trained on. Batches
+    run across the borders of chunks, so that without `shuffle` the size of the chunks changes no bit: an epoch is the
+    epoch of `train(X, Y, shuffle=False)`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        CSV and its like, NPY, IDX, LIBSVM or Parquet (which needs pyarrow, the extra `parquet`), recognised as `load`
+        does; all but Parquet also compressed by gzip, where neither `shuffle` nor Fortran order has to go back in it.
+    target : str, int or None, default None
+        As in `load`. Without a target the chunks are (X, None), for prediction.
+    chunk_rows : int, default 65536
+        Rows of a chunk.
+    shuffle : bool, default False
+        Visit the chunks in a random order, and the rows of each, in a new one every epoch. (Of a Parquet file the row
+        groups are permuted.) A text file is read once beforehand to find where its chunks begin. What stands together
+        in the file stays together, more or less: a sorted file is better shuffled as a whole, once.
+    seed : int, optional
+        Of the orders; an epoch's depends on the seed and its number alone. None: drawn, and kept as `seed`.
+    classes : "auto" or sequence of labels, optional
+        None: the target is a number, and Y has one column. Else it is a label, and Y has a one-hot column for every
+        class in this order; a label that is none of them is an error. "auto": the sorted labels, which a first pass
+        over the file collects.
+    header, delimiter, drop, zero_based, n_features, sparse
+        As in `load`; the width of a LIBSVM file without `n_features` is found by a first pass.
+
+    Returns
+    -------
+    Stream
+
+    Raises
+    ------
+    DataFormatError, ValueError, TypeError, ImportError, OSError
+        As in `load`; a flaw of the file is found when its chunk is read.
+
+    Examples
+    --------
+    >>> import backprop as bp, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "flowers.csv")
+    ...     _ = path.write_text("length,width,species\\n5.1,3.5,setosa\\n7.0,3.2,versicolor\\n4.9,3.0,setosa\\n")
+    ...     flowers = bp.data.stream(path, "species", classes="auto", chunk_rows=2)
+    ...     history = bp.Network([2, 2], loss="log_loss", seed=0).train(flowers, epochs=3, learning_rate=0.1)
+    >>> flowers
+    Stream('flowers.csv': 3 rows x 2 features, 2 classes, chunks of 2 rows)
+    >>> flowers.classes.tolist(), len(history)
+    (['setosa', 'versicolor'], 3)
+    """
+    options = checked(target, header, delimiter, drop, "auto", zero_based, n_features, sparse)
+    chunk_rows = _check.integer(chunk_rows, "chunk_rows", minimum=1, maximum=2**31)
+    seed = None if seed is None else _check.integer(seed, "seed", minimum=0)
+    if isinstance(classes, str):
+        _check.choice(classes, "classes", ("auto",))
+    return open_stream(os.fsdecode(_check.path(path)), options, classes, chunk_rows,
+                       _check.boolean(shuffle, "shuffle"), seed)
 
 
 def _column(value, name, optional=False):

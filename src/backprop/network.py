@@ -513,9 +513,9 @@ class Network:
         return loss
 
     def train(self, X, Y=None, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, shuffle=True,
-              sample_weight=None, validation=None, early_stopping=None, schedule=None, l1=0.0, l2=0.0, dropout=0.0, clip_norm=None,
-              max_norm=None, class_weight=None, metrics=(), max_seconds=None, max_updates=None, target_loss=None,
-              callbacks=(), progress=False, n_threads=1, checkpoint_path=None, checkpoint_every=1):
+              sample_weight=None, validation=None, early_stopping=None, schedule=None, l1=0.0, l2=0.0, dropout=0.0,
+              clip_norm=None, max_norm=None, class_weight=None, metrics=(), max_seconds=None, max_updates=None,
+              target_loss=None, callbacks=(), progress=False, n_threads=1, checkpoint_path=None, checkpoint_every=1):
         """Train by backpropagation; calling again continues.
 
         With the defaults this is the lecture's algorithm: example by example in random order, feedforward, deltas,

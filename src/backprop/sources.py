@@ -58,6 +58,8 @@ class Chunks:
             what = f"{len(chunk)} items" if isinstance(chunk, (tuple, list)) else type(chunk).__name__
             raise TypeError(f"a chunk must be (X, Y) or (X, Y, weights), got {what}")
         network, (X, Y, *weight) = self.network, chunk
+        if Y is None:
+            raise ValueError("there is no Y to train on; name the target of a bp.data.stream by target=")
         X = _sparse.inputs(X, "X", network.sizes[0], "the network's inputs", allow_empty=True)
         Y = _check.targets(Y, "Y", rows=X.shape[0], columns=network.sizes[-1])
         losses.check_targets(Y, network._loss_number)
