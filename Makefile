@@ -9,7 +9,7 @@ SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench kernels lint clean
+.PHONY: help demo test test-long bench streams kernels lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -26,6 +26,9 @@ test-long: $(VENV)/tested ## run the tests and those that take minutes (builds w
 
 bench: $(VENV)-bench/ready ## time training and prediction against JAX, numba, PyTorch, scikit-learn and others, in one run
 	$(VENV)-bench/bin/python bench/run.py $(BENCH)
+
+streams: $(VENV)/installed ## time training from files of 10 million rows beside training in memory, and tell the memory it takes
+	$(BIN)/python bench/streams.py
 
 kernels: $(VENV)/tested ## time the kernels alone, after checking them against NumPy
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest bench --benchmark-only --benchmark-columns=min,median,rounds

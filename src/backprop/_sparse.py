@@ -37,7 +37,7 @@ def is_sparse(value):
 
 def inputs(value, name, width, of, allow_empty=False):
     """A batch of inputs as a finite (n, width) float64 array, or `SparseRows` where they are sparse and many."""
-    if not is_sparse(value):
+    if type(value) is np.ndarray or not is_sparse(value):
         return _check.matrix(value, name, columns=width, of=of, allow_empty=allow_empty)
     if value.ndim != 2:
         raise ValueError(f"{name} must be a 2-D array, got {value.ndim}-D with shape {value.shape}")
@@ -75,7 +75,9 @@ def block_rows(X):
     return X.block if isinstance(X, SparseRows) else X.shape[0]
 
 
-def blocks(X):
-    """Slices of the rows of `X`, each of a bounded block: one of all rows where X is dense."""
-    step = max(1, block_rows(X))
-    return [slice(start, min(start + step, X.shape[0])) for start in range(0, X.shape[0], step)]
+def by_blocks(function, X, *more):
+    """function(X, *more), which gives an array with a row for each of X; of sparse rows block by block, made dense."""
+    if not isinstance(X, SparseRows):
+        return function(X, *more)
+    parts = [slice(start, start + X.block) for start in range(0, X.shape[0], X.block)]
+    return np.concatenate([function(X[part], *(rows[part] for rows in more)) for part in parts])

@@ -278,9 +278,7 @@ class Network:
             For a wrong width or NaN or inf in X (with row and column), or if the parameters give NaN.
         """
         X = _sparse.inputs(X, "X", self._sizes[0], "the network's inputs")
-        out = np.empty((X.shape[0], self._sizes[-1]))
-        for part in _sparse.blocks(X):
-            self._feed(X[part], [None] * (len(self._sizes) - 1) + [out[part]])
+        out = _sparse.by_blocks(self._outputs, X)
         if np.isnan(out).any():
             raise ValueError("the network's parameters are not finite, or so large that its output is NaN")
         return out
@@ -313,6 +311,21 @@ class Network:
 
     def _inputs(self, X):
         return _check.matrix(X, "X", columns=self._sizes[0], of="the network's inputs")
+
+    def _outputs(self, X):
+        """(n, n_L) z[L] of dense inputs."""
+        out = np.empty((X.shape[0], self._sizes[-1]))
+        self._feed(X, [None] * (len(self._sizes) - 1) + [out])
+        return out
+
+    def _losses(self, X, Y):
+        """(n,) C of dense, checked examples."""
+        _, each = self._own(X, Y)
+        if each is None:
+            each = np.empty(X.shape[0])
+            block = min(BLOCK, X.shape[0])
+            core.evaluate(self._plan, X, Y, each, _memory.zeros(core.work_size(self._plan, block)), block)
+        return each
 
     def _feed(self, X, outputs):
         block = min(BLOCK, X.shape[0])
@@ -353,16 +366,7 @@ class Network:
         float
         """
         X, Y, weight = self._examples(X, Y, sample_weight)
-        each = np.empty(X.shape[0])
-        block = min(BLOCK, X.shape[0])
-        memory = _memory.zeros(core.work_size(self._plan, block))
-        for part in _sparse.blocks(X):
-            rows = X[part]
-            _, own = self._own(rows, Y[part])
-            if own is None:
-                core.evaluate(self._plan, rows, Y[part], each[part], memory, block)
-            else:
-                each[part] = own
+        each = _sparse.by_blocks(self._losses, X, Y)
         return float(each.mean() if weight is None else (weight * each).sum() / weight.sum())
 
     # ---- gradients -----------------------------------------------------------------------------------------------
