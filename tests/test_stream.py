@@ -621,3 +621,31 @@ def test_memory_is_bounded_by_chunks(tmp_path, shuffle, order):
                          text=True, env=environment, timeout=60)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 3 * 5_000 * 41 * 8 + 2**24             # and the file has 66 MB
+
+
+def test_a_checkpoint_of_a_stream(files, tmp_path):
+    """A training that was killed goes on from its checkpoint with the same order; another is refused."""
+    path, target, _ = files["csv"]
+
+    def stream(seed=1, rows=30):
+        return data.stream(path, target, rows, shuffle=True, seed=seed)
+
+    whole, net, saved = network(), network(), tmp_path / "net.safetensors"
+    whole.train(stream(), epochs=4, batch_size=8)
+    with pytest.raises(RuntimeError, match="killed"):
+        net.train(stream(), epochs=4, batch_size=8, checkpoint_path=saved, callbacks=killer(2))
+    net = bp.load(saved)
+    assert net.epochs_trained == 2
+    for other in (stream(seed=2), stream(rows=20), pieces(50)):
+        with pytest.raises(bp.errors.CheckpointMismatchError, match="differs from this one in X"):
+            net.train(other, epochs=2, batch_size=8, checkpoint_path=saved)
+    net.train(stream(), epochs=2, batch_size=8, checkpoint_path=saved)
+    assert_array_equal(net.parameters, whole.parameters)
+
+
+def killer(epoch):
+    """A callback that fails after the checkpoint of an epoch, as one of the next epoch does."""
+    def callback(state):
+        if state.epoch == epoch + 1:
+            raise RuntimeError("killed")
+    return callback

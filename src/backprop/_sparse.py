@@ -81,3 +81,12 @@ def by_blocks(function, X, *more):
         return function(X, *more)
     parts = [slice(start, start + X.block) for start in range(0, X.shape[0], X.block)]
     return np.concatenate([function(X[part], *(rows[part] for rows in more)) for part in parts])
+
+
+def in_blocks(X):
+    """X itself where it is dense, else its rows made dense, block by block."""
+    if not isinstance(X, SparseRows):
+        yield X
+        return
+    for start in range(0, X.shape[0], X.block):
+        yield X[start:start + X.block]

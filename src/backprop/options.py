@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop import _check, examples, metrics, optimizers, schedules, solvers, sources, stopping
+from backprop import _check, _sparse, examples, metrics, optimizers, schedules, solvers, sources, stopping
 from backprop._dispatch import core
 from backprop.errors import CheckpointMismatchError
 
@@ -179,15 +179,22 @@ def record(options):
     """{name of `RECORDED`: value} of what decides the bits of a training, in kinds that JSON has; data as checksums."""
     o, train, held = options, options.train, options.validation
     dropout, stop = o.dropout, o.early_stopping
+    data = [train.record(), None, None] if isinstance(train, sources.Chunks) else [
+        _checksum(part) for part in (train.X, train.Y, train.weight)]
     return dict(zip(RECORDED, (
         {"name": o.optimizer.name, **o.optimizer.hyper}, o.batch_size, o.shuffle, o.schedule.to_dict(),
         None if stop is None else stopping.plain(stop), o.l1, o.l2, None if dropout is None else dropout[1:-1].tolist(),
-        o.clip_norm, o.max_norm, _checksum(train.X), _checksum(train.Y), _checksum(train.weight),
+        o.clip_norm, o.max_norm, *data,
         None if held is None else [_checksum(part) for part in (held.X, held.Y, held.weight)]), strict=True))
 
 
 def _checksum(array):
-    return None if array is None else [*array.shape, zlib.crc32(np.ascontiguousarray(array).data.cast("B"))]
+    if array is None:
+        return None
+    checksum = 0
+    for rows in _sparse.in_blocks(array):
+        checksum = zlib.crc32(np.ascontiguousarray(rows).data.cast("B"), checksum)
+    return [*array.shape, checksum]
 
 
 def _check_checkpoint(network, options):

@@ -40,6 +40,10 @@ class Chunks:
                              f"epochs={epochs}: pass epochs=1, a list of chunks, or a bp.data.stream")
         self.network, self.chunks = network, chunks
 
+    def record(self):
+        """What a training that goes on from a checkpoint must share of its chunks, in kinds that JSON has."""
+        return self.chunks.record() if hasattr(self.chunks, "record") else "chunks"
+
     def examples(self, number):
         """The checked chunks of an epoch, by its number over the network's life, from 0."""
         chunks = self.chunks.epoch(number) if hasattr(self.chunks, "epoch") else self.chunks

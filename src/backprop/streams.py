@@ -85,6 +85,12 @@ class Stream:
             yield chunk
             del chunk
 
+    def record(self):
+        """What the chunks depend on besides the file, in kinds that JSON has: a checkpoint keeps it."""
+        classes = None if self.classes is None else self.classes.tolist()
+        order = [self.chunk_rows, self.seed] if self.shuffle else None
+        return {"features": self.n_features, "classes": classes, "order": order, "functions": len(self._functions)}
+
     def map(self, function):
         """This stream with every chunk put through a function.
 
