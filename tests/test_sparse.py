@@ -135,6 +135,15 @@ def test_bad_sparse_arrays_are_refused(call, bad, error, words):
     assert_array_equal(net.parameters, before)
 
 
+def test_split_leaves_them_sparse():
+    parts = bp.data.split(sparse.coo_array(X), LABELS, 0.2, stratify=True, seed=3)
+    for part, expected in zip(parts, bp.data.split(X, LABELS, 0.2, stratify=True, seed=3)):
+        assert_array_equal(part.toarray() if sparse.issparse(part) else part, expected)
+    assert sparse.issparse(parts[0]) and parts[0].format == "csr"
+    with pytest.raises(ValueError, match="y has 9"):
+        bp.data.split(sparse.coo_array(X), LABELS[:9])
+
+
 def test_corrupt_sparse_arrays_are_refused():
     for field, value in (("indices", 40), ("indices", -1), ("indptr", 10**6)):
         inputs = sparse.csr_array(X)

@@ -165,6 +165,14 @@ def test_chunks_with_and_without_weights_and_chunks_that_weigh_nothing():
     assert_array_equal(net.parameters, before)
 
 
+def test_sparse_chunks():
+    sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
+    net, expected = network(), network()
+    net.train([(sparse.csr_array(A), B) for A, B in pieces(50)], epochs=2, batch_size=8)
+    expected.train(X, Y, epochs=2, batch_size=8, shuffle=False)
+    assert_array_equal(net.parameters, expected.parameters)
+
+
 def test_a_loss_of_ones_own():
     def quartic(Y, P):
         return ((Y - P)**4).sum(axis=1), -4 * (Y - P)**3
@@ -409,6 +417,7 @@ def test_options_that_need_all_examples(options, words):
 
 
 @pytest.mark.parametrize("chunks, error, words", [
+    ([[0.0, 1.0]], TypeError, "Y is missing"),
     (5, TypeError, "Y is missing"), (X, TypeError, "Y is missing"), ("abc", TypeError, "Y is missing"),
     ([], ValueError, "no examples for epoch 1"), ([X], TypeError, "chunk 0: a chunk must be"),
     ([(X,)], TypeError, "got 1 items"), ([(X, Y), (X, Y, None, 3)], TypeError, "chunk 1: .* got 4 items"),

@@ -39,14 +39,21 @@ def inputs(value, name, width, of, allow_empty=False):
     """A batch of inputs as a finite (n, width) float64 array, or `SparseRows` where they are sparse and many."""
     if type(value) is np.ndarray or not is_sparse(value):
         return _check.matrix(value, name, columns=width, of=of, allow_empty=allow_empty)
+    csr = checked(value, name, allow_empty)
+    if csr.shape[1] != width:
+        raise ValueError(f"{name} has {csr.shape[1]} columns, expected {width} ({of})")
+    rows = SparseRows(csr)
+    return rows[:] if rows.shape[0] <= rows.block else rows
+
+
+def checked(value, name, allow_empty=False):
+    """A sparse array in CSR form: (n, d) finite float64, a place at most once in it; a copy only where it must be."""
     if value.ndim != 2:
         raise ValueError(f"{name} must be a 2-D array, got {value.ndim}-D with shape {value.shape}")
     if value.dtype.kind not in "fiub":
         wrong = ValueError if value.dtype.kind == "c" else TypeError
         raise wrong(f"{name} must hold real numbers, got a sparse array of dtype {value.dtype}")
-    if value.shape[1] != width:
-        raise ValueError(f"{name} has {value.shape[1]} columns, expected {width} ({of})")
-    if value.shape[0] == 0 and not allow_empty:
+    if value.shape[1] == 0 or value.shape[0] == 0 and not allow_empty:
         raise ValueError(f"{name} is empty: shape {value.shape}")
     try:
         value.check_format(full_check=True) if hasattr(value, "check_format") else None
@@ -57,8 +64,7 @@ def inputs(value, name, width, of, allow_empty=False):
         csr = csr.copy()
         csr.sum_duplicates()
     _finite(csr, name)
-    rows = SparseRows(csr)
-    return rows[:] if rows.shape[0] <= rows.block else rows
+    return csr
 
 
 def _finite(csr, name):

@@ -14,7 +14,7 @@ from importlib import resources
 
 import numpy as np
 
-from backprop import _check, _readers
+from backprop import _check, _readers, _sparse
 from backprop._read_libsvm import MAX_FEATURES
 from backprop._read_source import Options
 from backprop.errors import sklearn_or_own
@@ -299,7 +299,7 @@ def split(X, y, test_size=0.25, stratify=False, seed=None):
 
     Parameters
     ----------
-    X : array_like, shape (n, d)
+    X : array_like or sparse array, shape (n, d)
     y : array_like, shape (n,) or (n, k)
         Labels or numbers, one or one row per example.
     test_size : float or int, default 0.25
@@ -313,7 +313,7 @@ def split(X, y, test_size=0.25, stratify=False, seed=None):
     Returns
     -------
     X_train, X_test, y_train, y_test : ndarray
-        Copies, each part in random order.
+        Copies, each part in random order. The parts of a sparse X are sparse, in CSR form.
 
     Raises
     ------
@@ -326,14 +326,15 @@ def split(X, y, test_size=0.25, stratify=False, seed=None):
     >>> sorted(y_train.tolist()), sorted(y_test.tolist())
     (['a', 'b'], ['a', 'b'])
     """
-    X = _check.matrix(X)
-    y = _targets(y, len(X))
-    n_test = _test_rows(test_size, len(X))
-    order = _check.generator(seed).permutation(len(X))
+    X = _sparse.checked(X, "X") if _sparse.is_sparse(X) else _check.matrix(X)
+    n = X.shape[0]
+    y = _targets(y, n)
+    n_test = _test_rows(test_size, n)
+    order = _check.generator(seed).permutation(n)
     if _check.boolean(stratify, "stratify"):
         in_test = _stratified(y[order], n_test)
     else:
-        in_test = np.arange(len(X)) < n_test
+        in_test = np.arange(n) < n_test
     test, train = order[in_test], order[~in_test]
     return X[train], X[test], y[train], y[test]
 

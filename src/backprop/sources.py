@@ -5,6 +5,7 @@ with a ragged batch. The core trains on a part as on any array. Where a part beg
 across the borders of chunks, and a part is made while the one before is trained on (`beside`).
 """
 
+import numbers
 import threading
 
 import numpy as np
@@ -17,7 +18,9 @@ BESIDE_SECONDS = 1e-3        # training that lasts less is not worth a thread be
 
 
 def is_chunks(X):
-    """Whether X is a stream or an iterable of chunks, as opposed to an array or to nothing at all."""
+    """Whether X is a stream or an iterable of chunks, as opposed to an array, to its lists or to anything else."""
+    if isinstance(X, (list, tuple)) and X and isinstance(X[0], (list, tuple)):
+        return not (X[0] and isinstance(X[0][0], numbers.Real))
     return hasattr(X, "epoch") or (hasattr(X, "__iter__") and not hasattr(X, "__array__") and not hasattr(X, "tocsr")
                                    and not isinstance(X, (str, bytes, dict, set)))
 
