@@ -12,7 +12,7 @@ EXAMPLES = $(filter-out examples/common.py,$(wildcard examples/*.py))
 KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long notebooks bench kernels lint clean
+.PHONY: help demo test test-long notebooks bench streams kernels lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -33,6 +33,9 @@ notebooks: $(VENV)/tested ## make notebooks of the examples: examples/*.ipynb
 
 bench: $(VENV)-bench/ready ## time training and prediction against JAX, numba, PyTorch, scikit-learn and others, in one run
 	$(VENV)-bench/bin/python bench $(BENCH)
+
+streams: $(VENV)/installed ## time training from files of 10 million rows beside training in memory, and tell the memory it takes
+	$(BIN)/python bench/streams.py
 
 kernels: $(VENV)/tested ## time the kernels alone, after checking them against NumPy
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest bench --benchmark-only --benchmark-columns=min,median,rounds

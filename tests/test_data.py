@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from backprop import _read_arrays, _read_source, _read_text, data
+from backprop import _read_arrays, _read_lines, _read_source, _read_text, data
 from backprop.errors import DataFormatError, NotFittedError, sklearn_or_own
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -136,6 +136,17 @@ def test_text_variants_hold_the_same_data(write, variant, packed):
         assert table.feature_names == ["a", "b"] and table.target_name == "k"
 
 
+def test_a_dataset_is_taken_apart_in_the_ways_that_people_expect():
+    dataset = data.digits()
+    X, y = dataset
+    assert X is dataset.X is dataset[0] is dataset["X"] and y is dataset.y is dataset[1] is dataset[-1] is dataset["y"]
+    assert dataset["classes"] is dataset.classes
+    with pytest.raises(KeyError, match="feature_names"):
+        dataset["data"]
+    with pytest.raises(IndexError):
+        dataset[2]
+
+
 def test_gzip_is_known_by_its_bytes_not_by_its_name(write):
     assert data.load(write(gzip.compress(b"1,2\n3,4\n"), "data.csv")).X.tolist() == [[1, 2], [3, 4]]
     assert data.load(write("1,2\n3,4\n", "data.csv.gz")).X.tolist() == [[1, 2], [3, 4]]
@@ -237,7 +248,7 @@ def test_written_labels_come_back(tmp_path_factory, labels):
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([[0.5, label] for label in labels])
     table = data.load(path, target=1, target_kind="class", header=False)
-    if all(_read_text.INTEGER.fullmatch(label) for label in labels):
+    if all(_read_lines.INTEGER.fullmatch(label) for label in labels):
         assert table.y.tolist() == list(map(int, labels))
     else:
         assert table.y.tolist() == labels
@@ -256,7 +267,7 @@ def test_fast_and_careful_reading_accept_the_same_numbers(cell):
             reader._fast = lambda lines: None
         return [X.tolist() for X, _, _ in reader]
 
-    number = _read_text.NUMBER.fullmatch(cell.strip())
+    number = _read_lines.NUMBER.fullmatch(cell.strip())
     if number and np.isfinite(float(cell.strip())):
         assert read(fast=True) == read(fast=False) == [[[float(cell.strip()), 1.0]]]
     else:
@@ -335,7 +346,7 @@ def test_a_bad_number_in_the_first_row_is_no_header(write, cell):
     ("a,k\n1,5\n2,nan\n", {"target": "k"}, 3, 2, "target_kind='class'"),
     ("a,k\n1,x\n2,NaN\n", {"target": "k"}, 3, 2, "target_kind='class'"),
     ("a,k\n1,1.5\n2,1e999\n", {"target": "k"}, 3, 2, "too large"),
-    ("a,k\n1,5\n2,x\n", {"target": "k", "target_kind": "number"}, 3, 2, "'x' in column 'k' is not a number"),
+    ("a,k\n1,5\n2,x\n", {"target": "k", "target_kind": "number"}, 3, 2, "the target 'x' is not a number"),
     ("a,k\n1,5\n2,inf\n", {"target": "k", "target_kind": "number"}, 3, 2, "not finite"),
     ("a,k\n1,5\n2,9223372036854775808\n", {"target": "k"}, 3, 2, "64-bit"),
     ("a,k\n1,x\n2," + "y" * 257 + "\n", {"target": "k"}, 3, 2, "longer than 256"),
@@ -360,7 +371,7 @@ def test_every_flaw_of_a_text_file_is_located(write, content, options, line, col
 
 
 def test_no_line_and_no_row_is_without_bound(write, monkeypatch):
-    monkeypatch.setattr(_read_text, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(_read_lines, "MAX_LINE_BYTES", 100)
     monkeypatch.setattr(_read_text, "MAX_COLUMNS", 20)
     assert located(write("1,2\n" + "1" * 200))[:2] == (2, 1)
     assert located(write(",".join(["1"] * 21)))[:2] == (1, 21)
@@ -375,7 +386,7 @@ def test_no_line_and_no_row_is_without_bound(write, monkeypatch):
     ("a,b\n1,2\n", {"target": True}, TypeError, "target must be an integer"),
     ("1,2\n", {"target": "a", "header": False}, ValueError, "header=False"),
     ("a,b\n1,2\n", {"target": "a", "drop": "b"}, ValueError, "no feature column"),
-    ("a,b\n1,2\n", {"target": "a", "drop": [0]}, ValueError, "drop names the target"),
+    ("a,b\n1,2\n", {"target": "a", "drop": [0]}, ValueError, "is the target column"),
     ("a,b\n1,2\n", {"drop": [5]}, ValueError, "drop=5"),
     ("a,b\n1,2\n", {"drop": None}, TypeError, "drop"),
     ("a,b\n1,2\n", {"drop": [1.5]}, TypeError, "drop"),

@@ -9,6 +9,7 @@ import os
 
 import numpy as np
 
+from backprop import _frames
 from backprop._dispatch import core
 
 MAX_ELEMENTS = 2**40        # beyond this a size is a mistake, and the error comes before the allocation
@@ -69,6 +70,8 @@ def _float64(value, name):
         raise TypeError(f"{name} must be an array of numbers, got {_kind(value)}")
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
+    if type(value) is not np.ndarray and _frames.is_frame(value):
+        return _frames.numbers(value, name)
     try:
         raw = np.asarray(value)
     except ValueError:
@@ -190,13 +193,13 @@ def targets(value, name, *, rows, columns):
     return out
 
 
-def weights(value, name, *, rows):
-    """Weights of examples: (rows,) finite, none negative, not all zero."""
+def weights(value, name, *, rows, zero=False):
+    """Weights of examples: (rows,) finite, none negative, not all zero unless `zero`."""
     out = vector(value, name, length=rows, of="one per row")
     if (out < 0).any():
         row = int(np.argmax(out < 0))
         raise ValueError(f"{name} must not be negative, got {out[row]} at row {row}")
-    if not out.any():
+    if not zero and not out.any():
         raise ValueError(f"{name} are all zero: nothing to train on")
     return out
 
@@ -267,8 +270,10 @@ def generator(seed, name="seed"):
 def labels(value, name="y", *, rows=None):
     """Class labels of any sortable kind (strings, bools, integers, floats) as a 1-D array, not empty, no NaN."""
     try:
-        out = np.asarray(value)
+        out = _frames.labels(value, name) if _frames.is_frame(value) else np.asarray(value)
     except ValueError as error:
+        if _frames.is_frame(value):
+            raise
         raise ValueError(f"{name} is ragged ({error})") from None
     if out.ndim == 2 and out.shape[1] == 1:
         out = out[:, 0]

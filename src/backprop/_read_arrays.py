@@ -46,7 +46,7 @@ class Layout:
 
 def read_npy(stream, path, options):
     """An NPY file: X, or X with the target in one of its columns."""
-    layout = _npy_layout(Bytes.of_file(stream, path))
+    layout = npy_layout(Bytes.of_file(stream, path))
     return _column_table(layout, _features(layout), options)
 
 
@@ -56,34 +56,36 @@ def read_npz(stream, path, options):
     if "X" not in members:
         raise DataFormatError(f"no array X in the archive; it holds {', '.join(sorted(members)) or 'nothing'}",
                               path=path, offset=0)
-    layout = _npy_layout(members["X"])
+    layout = npy_layout(members["X"])
     X = _features(layout)
     if "y" not in members:
         return _column_table(layout, X, options)
     if options.target is not None:
-        raise ValueError(f"{path} holds its targets as y, so target={options.target!r} has no meaning here")
-    return _labelled_table(layout, X, options, _labels(_npy_layout(members["y"]), len(X), options.target_kind))
+        given = options.spell("target", options.target)
+        raise ValueError(f"{path} holds its targets as y, so {given} has no meaning here")
+    return _labelled_table(layout, X, options, _labels(npy_layout(members["y"]), len(X), options))
 
 
 def read_idx(stream, path, options):
     """An IDX file of examples; its labels are the file that `target` names, or the one of the usual name beside it."""
-    layout = _idx_layout(Bytes.of_file(stream, path))
+    layout = idx_layout(Bytes.of_file(stream, path))
     if len(layout.shape) < 2:
         raise layout.error("one value per example: this is a file of labels; load the file of images instead", 4)
     if options.target is not None and not isinstance(options.target, str):
-        raise ValueError(f"{path} is IDX: target names the file of labels, got {options.target!r}")
+        given = options.spell("target", options.target)
+        raise ValueError(f"{path} is IDX: target names the file of labels, got {given}")
     X = _features(layout)
-    labels = _idx_labels(path, options.target)
+    labels = idx_labels(path, options.target)
     if labels is None:
         return _labelled_table(layout, X, options, None)
     with open_source(labels) as other:
-        y = _labels(_idx_layout(Bytes.of_file(other, labels)), len(X), options.target_kind)
+        y = _labels(idx_layout(Bytes.of_file(other, labels)), len(X), options)
     return _labelled_table(layout, X, options, y)
 
 
 # Headers
 
-def _npy_layout(source):
+def npy_layout(source):
     magic = source.read(8)
     size = {b"\x93NUMPY\1\0": "<H", b"\x93NUMPY\2\0": "<I", b"\x93NUMPY\3\0": "<I"}.get(magic)
     if size is None:
@@ -106,7 +108,7 @@ def _npy_layout(source):
     return layout
 
 
-def _idx_layout(source):
+def idx_layout(source):
     magic = source.read(4)
     if magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or magic[3] == 0:
         raise source.error(f"not the start of an IDX file: {magic!r}", 0)
@@ -154,7 +156,7 @@ def _attempt(call, damaged):
         raise damaged(error) from None
 
 
-def _idx_labels(path, target):
+def idx_labels(path, target):
     """The file of labels: `target`, or MNIST's name for it beside the images, or None."""
     folder, name = os.path.split(path)
     if target is not None:
@@ -184,13 +186,18 @@ def _values(layout, convert):
     return assemble(blocks)
 
 
-def _features(layout):
-    """X: (n, d) float64; what has more dimensions is flattened, as images are."""
+def check_features(layout):
+    """Refuse an array that cannot be X."""
     if layout.dtype.kind not in "fiub":
         raise layout.error(f"X must hold real numbers, not {layout.dtype}", 8)
     if len(layout.shape) < 2 or 0 in layout.shape:
         raise layout.error(f"X must have rows and columns, but its shape is {layout.shape}", 8)
-    flat = _values(layout, _floats)
+
+
+def _features(layout):
+    """X: (n, d) float64; what has more dimensions is flattened, as images are."""
+    check_features(layout)
+    flat = _values(layout, floats)
     return _c_order(flat, layout) if layout.fortran else flat.reshape(layout.shape[0], -1)
 
 
@@ -204,7 +211,7 @@ def _c_order(flat, layout):
     return out.reshape(len(out), -1)
 
 
-def _floats(raw, start, layout):
+def floats(raw, start, layout):
     _check_bools(raw, start, layout)
     with np.errstate(over="ignore", invalid="ignore"):
         values = raw.astype(np.float64)
@@ -242,9 +249,9 @@ def _strings(raw, start, layout):
     return raw.astype(raw.dtype.newbyteorder("="))
 
 
-def _labels(layout, rows, kind):
+def _labels(layout, rows, options):
     """y, one label or one row of numbers for each of `rows` examples; integers as int64."""
-    convert = {"i": _integers, "u": _integers, "b": _bools, "f": _floats, "U": _strings}.get(layout.dtype.kind)
+    convert = {"i": _integers, "u": _integers, "b": _bools, "f": floats, "U": _strings}.get(layout.dtype.kind)
     if convert is None or layout.dtype.itemsize == 0 or (convert is _strings and layout.dtype.itemsize > 4 * MAX_LABEL):
         raise layout.error(f"y must hold numbers or strings of at most {MAX_LABEL} characters, not {layout.dtype}")
     if len(layout.shape) not in (1, 2) or 0 in layout.shape:
@@ -253,7 +260,7 @@ def _labels(layout, rows, kind):
         raise layout.error(f"y has {layout.shape[0]} rows, but X has {rows}")
     y = _values(layout, convert)
     y = y.reshape(layout.shape, order="F" if layout.fortran else "C").copy(order="C")
-    return _as_kind(y, layout, kind)
+    return _as_kind(y, layout, options)
 
 
 # Tables
@@ -261,7 +268,7 @@ def _labels(layout, rows, kind):
 def _column_table(layout, X, options):
     """A table whose target, if there is one, is a column of X."""
     target, features = columns(options, None, X.shape[1], layout.source.path)
-    y = None if target is None else _as_kind(_column(layout, X, target), layout, options.target_kind, target)
+    y = None if target is None else _as_kind(_column(layout, X, target), layout, options, target)
     return Table(_chosen(X, features), y)
 
 
@@ -288,16 +295,17 @@ def _column(layout, X, target):
     return y.astype(bool if layout.dtype.kind == "b" else np.int64)
 
 
-def _as_kind(y, layout, kind, column=0):
+def _as_kind(y, layout, options, column=0):
     """y as `target_kind` asks: as stored, as classes (no fractions) or as float64."""
+    kind, given = options.target_kind, options.spell("target_kind", options.target_kind)
     if kind == "auto":
         return y
     if kind == "number":
         if y.dtype.kind == "U":
-            raise layout.error("the targets are strings, so target_kind='number' cannot be")
+            raise layout.error(f"the targets are strings, so {given} cannot be")
         return y.astype(np.float64)
     if y.ndim == 2:
-        raise layout.error("the targets have two dimensions, so target_kind='class' cannot be")
+        raise layout.error(f"the targets have two dimensions, so {given} cannot be")
     if y.dtype.kind != "f":
         return y
     odd = (y != np.rint(y)) | (np.abs(y) >= 2**53)

@@ -5,6 +5,7 @@ import io
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,15 +30,28 @@ class Table:
     classes: np.ndarray | None = None
 
 
+def in_python(argument, value=None):
+    """An argument as Python's users write it: ``target=`` or ``target='price'``."""
+    return f"{argument}=" if value is None else f"{argument}={value!r}"
+
+
 @dataclass(frozen=True)
 class Options:
-    """The arguments of `load`, checked."""
+    """The arguments of `load`, checked.
+
+    `spell` writes an argument, with its value or without, for whoever reads the errors: another door than Python (the
+    command line) has its own.
+    """
 
     target: int | str | None = None
     header: bool | str = "auto"
     delimiter: str | None = None
     drop: tuple = ()
     target_kind: str = "auto"
+    zero_based: bool | None = None
+    n_features: int | None = None
+    sparse: bool | None = None
+    spell: Callable[..., str] = in_python
 
 
 def plain_name(path):
@@ -116,6 +130,11 @@ class Bytes:
         except DAMAGE as error:
             raise self.error(f"damaged data ({error})", self.offset) from None
 
+    def go_to(self, offset):
+        """Read on from an offset."""
+        self._stream.seek(offset)
+        self.offset = offset
+
     def expect(self, count):
         """Raise unless exactly `count` more bytes follow, where the length is known: the header against the file."""
         end = self.offset + count
@@ -130,26 +149,29 @@ class Bytes:
             raise self.error(f"the file goes on after the {self.offset} bytes that its header promises", self.offset)
 
 
-def position(column, names, width, argument, path):
-    """The position 0..width-1 of a column that is given by name or by position."""
+def position(column, names, width, given, path):
+    """The position 0..width-1 of a column that is given by name or by position; `given` is how it was written."""
     if isinstance(column, str):
         if names is None:
-            raise ValueError(f"{argument}={column!r} is a name, but {path} has no column names; give a position")
+            raise ValueError(f"{given} is a name, but {path} has no column names; give a position")
         if column not in names:
             listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-            raise ValueError(f"{argument}={column!r} is not a column of {path}; its columns are {listed}")
+            raise ValueError(f"{given} is not a column of {path}; its columns are {listed}")
         return names.index(column)
     if not -width <= column < width:
-        raise ValueError(f"{argument}={column} is out of range: {path} has {width} columns, from 0 to {width - 1}")
+        raise ValueError(f"{given} is out of range: {path} has {width} columns, from 0 to {width - 1}")
     return column % width
 
 
 def columns(options, names, width, path):
     """Positions of the target (or None) and of the features."""
-    target = None if options.target is None else position(options.target, names, width, "target", path)
-    dropped = {position(column, names, width, "drop", path) for column in options.drop}
+    def place(argument, column):
+        return position(column, names, width, options.spell(argument, column), path)
+
+    target = None if options.target is None else place("target", options.target)
+    dropped = {place("drop", column) for column in options.drop}
     if target in dropped:
-        raise ValueError(f"drop names the target column, {options.target!r}")
+        raise ValueError(f"{options.spell('drop', options.target)} is the target column")
     features = [i for i in range(width) if i != target and i not in dropped]
     if not features:
         raise ValueError(f"no feature column is left of the {width} of {path}")

@@ -8,21 +8,14 @@ import re
 
 import numpy as np
 
+from backprop._read_lines import NOT_FINITE, NUMBER, LineReader, show, target_values, why_no_number
 from backprop._read_source import Table, assemble, columns, plain_name
-from backprop.errors import DataFormatError
 
 BLOCK_CELLS = 2**17
 MAX_COLUMNS = 2**20
-MAX_LINE_BYTES = 2**24
-MAX_LABEL = 256                 # characters; NumPy gives every label of a column the width of the longest
-
-NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
-TEXT_HINT = "a column of labels is named by target=, other text is left out by drop="
 
 
-class TextReader:
+class TextReader(LineReader):
     """Rows of a delimited text file, block by block: `for X, targets, lines in reader`.
 
     Lines without quotes go through NumPy's `loadtxt`. The first block that it does not take as it stands, and all after
@@ -30,39 +23,16 @@ class TextReader:
     """
 
     def __init__(self, stream, path, options):
-        self.path = path
+        super().__init__(stream, path, options)
         self.delimiter = options.delimiter
-        self._stream = stream
-        self._rest = self._lines()
-        self._line = 0                          # lines taken from _rest
         self._record = []                       # the lines of the csv record being read
+        self._careful = None                    # records by csv, once loadtxt has refused a block
         first = next(self._rest, None)
         if first is None:
             raise self.error("the file is empty", 1)
         self.delimiter = self.delimiter or _guess_delimiter(first, path)
         self._rest = itertools.chain([first], self._rest)
         self._begin(options)
-
-    def error(self, message, line, column=1):
-        return DataFormatError(message, path=self.path, line=line, column=column)
-
-    def _lines(self):
-        """Decoded lines, their ends included."""
-        for number, line in enumerate(iter(lambda: self._stream.readline(MAX_LINE_BYTES), b""), 1):
-            if number == 1:
-                if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                    raise self.error("the text is UTF-16; save it as UTF-8", 1)
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if len(line) >= MAX_LINE_BYTES:
-                raise self.error(f"the line is longer than {MAX_LINE_BYTES} bytes", number)
-            try:
-                text = line.decode()
-            except UnicodeDecodeError as error:
-                raise self.error(f"byte {line[error.start]:#04x} is not UTF-8 text", number,
-                                 self._cell_at(line, error.start)) from None
-            if "\0" in text:
-                raise self.error("NUL byte in a text file", number, self._cell_at(line, line.index(b"\0")))
-            yield text
 
     def _cell_at(self, line, position):
         delimiter = self.delimiter or _guess_delimiter(line.decode("latin-1"), self.path)
@@ -82,6 +52,7 @@ class TextReader:
         self.target, self.features = columns(options, self.names, width, self.path)
         if header:
             self._check_names(row)
+            self.start = self.place() if self._stream.seekable() else None
         else:
             self._rest = itertools.chain(self._record[:], self._rest)
             self._line = 0
@@ -90,37 +61,57 @@ class TextReader:
         used = set()
         for i, name in enumerate(row):
             if name in used:
-                raise self.error(f"the column name {_show(name)} occurs twice", 1, i + 1)
+                raise self.error(f"the column name {show(name)} occurs twice", 1, i + 1)
             if name:
                 used.add(name)
             elif i in self.features or i == self.target:
-                raise self.error(f"the column has no name; leave it out by drop=[{i}] if it is an index", 1, i + 1)
+                left_out = self.options.spell("drop", [i])
+                raise self.error(f"the column has no name; leave it out by {left_out} if it is an index", 1, i + 1)
 
     def __iter__(self):
         rows = max(1, BLOCK_CELLS // self.width)
-        while lines := list(itertools.islice(self._rest, rows)):
-            block = self._fast(lines)
-            if block is None:
-                self._rest = itertools.chain(lines, self._rest)
-                yield from self._careful(rows)
-                return
-            first = self._line + 1
-            self._line += len(lines)
-            yield *block, range(first, self._line + 1)
+        while (block := self.read(rows)) is not None:
+            yield block
+
+    def go_to(self, place):
+        super().go_to(place)
+        self._careful = None
+
+    def read(self, count, values=True):
+        """The next rows, at most `count`: (X, targets, lines), or None at the end; X is None without `values`."""
+        if self._careful is None:
+            lines = list(itertools.islice(self._rest, count))
+            if not lines:
+                return None
+            X = self._fast(lines) if values else None
+            if X is not None or not values and self._are_plain(lines):
+                first = self._line + 1
+                self._line += len(lines)
+                return X, self._targets_of(lines), range(first, self._line + 1)
+            self._rest = itertools.chain(lines, self._rest)
+            self._careful = self._whole()
+        block = list(itertools.islice(self._careful, count))
+        if not block:
+            return None
+        X = np.array([self._numbers(line, row) for line, row in block], np.float64) if values else None
+        targets = None if self.target is None else [row[self.target].strip() for _, row in block]
+        return X, targets, [line for line, _ in block]
+
+    def _are_plain(self, lines):
+        """Whether each line is a row of the right width, without quotes."""
+        gaps = self.width - 1
+        return not any(line.count(self.delimiter) != gaps or '"' in line or line.isspace() for line in lines)
 
     def _fast(self, lines):
-        """The block through `np.loadtxt`, or None where it takes a closer look."""
-        gaps = self.width - 1
-        if any(line.count(self.delimiter) != gaps or '"' in line or line.isspace() for line in lines):
+        """The block's numbers through `np.loadtxt`, or None where it takes a closer look."""
+        if not self._are_plain(lines):
             return None
         chosen = None if len(self.features) == self.width else self.features
         try:
             X = np.loadtxt(lines, delimiter=self.delimiter, usecols=chosen, comments=None, ndmin=2)
         except ValueError:
             return None
-        if X.shape != (len(lines), len(self.features)) or not np.isfinite(X).all():
-            return None
-        return X, self._targets_of(lines)
+        return X if X.shape == (len(lines), len(self.features)) and np.isfinite(X).all() else None
 
     def _targets_of(self, lines):
         if self.target is None:
@@ -128,14 +119,6 @@ class TextReader:
         if self.target == self.width - 1:
             return [line.rsplit(self.delimiter, 1)[-1].strip() for line in lines]
         return [line.split(self.delimiter, self.target + 1)[self.target].strip() for line in lines]
-
-    def _careful(self, rows):
-        """The same by the csv module, with an error for whatever is not exactly a row of numbers and a target."""
-        records = self._whole()
-        while block := list(itertools.islice(records, rows)):
-            X = np.array([self._numbers(line, row) for line, row in block], np.float64)
-            cells = None if self.target is None else [row[self.target].strip() for _, row in block]
-            yield X, cells, [line for line, _ in block]
 
     def _records(self):
         """(line number, cells) of each record by the csv module; no cells where the line is blank."""
@@ -202,36 +185,30 @@ class TextReader:
 
     def number(self, cell, line, position):
         """The value of one stripped cell; or the error that names it."""
-        why, hint = "is not a number", ""
-        if NUMBER.fullmatch(cell):
-            value = float(cell)
-            if math.isfinite(value):
-                return value
-            why = "is too large for a float64"
-        elif not cell:
-            why = "is empty"
-        elif NOT_FINITE.fullmatch(cell):
-            why = "is not finite"
-        elif position != self.target:
-            hint = "; " + TEXT_HINT
-        name = "" if self.names is None else f" in column {_show(self.names[position])}"
-        raise self.error(f"the cell {_show(cell)}{name} {why}{hint}", line, position + 1)
+        if NUMBER.fullmatch(cell) and math.isfinite(value := float(cell)):
+            return value
+        why, text = why_no_number(cell)
+        hint = "; " + _text_hint(self.options) if text and position != self.target else ""
+        name = "" if self.names is None else f" in column {show(self.names[position])}"
+        raise self.error(f"the cell {show(cell)}{name} {why}{hint}", line, position + 1)
 
 
 def _is_header(row, options, reader):
     """Whether the first row holds names: as the caller says, or by its feature cells."""
     named = [column for column in (options.target, *options.drop) if isinstance(column, str)]
     if named and options.header is False:
-        raise ValueError(f"{named[0]!r} is a column name, but header=False says that there are none")
+        said = options.spell("header", False)
+        raise ValueError(f"{named[0]!r} is a column name, but {said} says that there are none")
     if named or options.header != "auto":
         return bool(named) or options.header
     target, features = columns(options, None, len(row), reader.path)
     filled = [i for i in features if row[i]]
     text = [i for i in filled if not (NUMBER.fullmatch(row[i]) or NOT_FINITE.fullmatch(row[i]))]
-    remedy = "pass header=True if this row is the header, header=False if it is data"
+    yes, no = options.spell("header", True), options.spell("header", False)
+    remedy = f"pass {yes} if this row is the header, {no} if it is data"
     if text and len(text) < len(filled):
-        what = f"the cell {_show(row[text[0]])} stands beside numbers in the first row"
-        raise reader.error(f"{what}: {remedy}; {TEXT_HINT}", 1, text[0] + 1)
+        what = f"the cell {show(row[text[0]])} stands beside numbers in the first row"
+        raise reader.error(f"{what}: {remedy}; {_text_hint(options)}", 1, text[0] + 1)
     if _counts_columns(row, target, features):
         raise reader.error(f"the first row only counts the columns: {remedy}", 1)
     return bool(text)
@@ -244,8 +221,9 @@ def _counts_columns(row, target, features):
     return target is None or row[target] == str(target) or not NUMBER.fullmatch(row[target])
 
 
-def _show(text):
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+def _text_hint(options):
+    return (f"a column of labels is named by {options.spell('target')}, other text is left out by "
+            f"{options.spell('drop')}")
 
 
 def _guess_delimiter(line, path):
@@ -271,47 +249,8 @@ def read_text(stream, path, options):
     if reader.target is None:
         y, classes, target_name = None, None, None
     else:
-        y, classes = _target_values(reader, cells, lines, options.target_kind)
+        y, classes = target_values(reader, cells, lines, options.target_kind, reader.target + 1)
         target_name = names and names[reader.target]
     return Table(X, y, names and [names[i] for i in reader.features], target_name, classes)
 
 
-def _target_values(reader, cells, lines, kind):
-    """Target cells as int64, float64 or strings, and their classes; each distinct text is looked at once."""
-    distinct = dict.fromkeys(cells)
-
-    def bad(cell, why):
-        return reader.error(f"the target {_show(cell)} {why}", lines[cells.index(cell)], reader.target + 1)
-
-    for cell in distinct:
-        if not cell:
-            raise bad(cell, "is empty")
-        if len(cell) > MAX_LABEL:
-            raise bad(cell, f"is longer than {MAX_LABEL} characters")
-    if kind != "number" and all(map(INTEGER.fullmatch, distinct)):
-        values = {cell: int(cell) for cell in distinct}
-        long = [cell for cell, value in values.items() if not -2**63 <= value < 2**63]
-        if not long:
-            classes = np.array(sorted(set(values.values())), np.int64)
-            return np.array([values[cell] for cell in cells], np.int64), classes
-        if kind == "auto":
-            raise bad(long[0], "does not fit a 64-bit integer; pass target_kind='class' or 'number'")
-    if kind == "auto":
-        text = [cell for cell in distinct if not NUMBER.fullmatch(cell)]
-        missing = [cell for cell in text if NOT_FINITE.fullmatch(cell)]
-        if missing:
-            raise bad(missing[0], "is not a value; pass target_kind='class' if it is a label")
-        if text and len(text) < len(distinct):
-            raise bad(text[0], "is not a number, while others are; pass target_kind='class' if all are labels")
-        kind = "class" if text else "number"
-    if kind == "class":
-        labels = sorted(distinct)
-        code = {label: i for i, label in enumerate(labels)}
-        classes = np.array(labels)
-        return classes[[code[cell] for cell in cells]], classes
-    values = {}
-    for cell in distinct:
-        values[cell] = float(cell) if NUMBER.fullmatch(cell) else math.nan
-        if not math.isfinite(values[cell]):
-            reader.number(cell, lines[cells.index(cell)], reader.target)       # raises, and says why
-    return np.array([values[cell] for cell in cells], np.float64), None

@@ -14,21 +14,23 @@ from importlib import resources
 
 import numpy as np
 
-from backprop import _check, _readers
+from backprop import _check, _readers, _sparse
+from backprop._read_libsvm import MAX_FEATURES
 from backprop._read_source import Options
 from backprop.errors import sklearn_or_own
+from backprop.streams import Stream, open_stream
 
-__all__ = ["Dataset", "Standardizer", "digits", "load", "one_hot", "split"]
+__all__ = ["Dataset", "Standardizer", "Stream", "digits", "load", "one_hot", "split", "stream"]
 
 
 @dataclass(eq=False, repr=False)
 class Dataset:
-    """Examples and their targets; unpacks as ``X, y``.
+    """Examples and their targets; unpacks as ``X, y``, which are its items 0 and 1; ``dataset["X"]`` is ``dataset.X``.
 
     Parameters
     ----------
     X : ndarray, shape (n, d), float64, C-contiguous
-        One example per row, all finite.
+        One example per row, all finite. Of a LIBSVM file a `scipy.sparse.csr_array`, if that was asked for.
     y : ndarray or None
         The targets as read: shape (n,) of int64, float64, bool or strings, or shape (n, k) of numbers.
     feature_names : list of str or None
@@ -53,6 +55,13 @@ class Dataset:
     def __iter__(self):
         return iter((self.X, self.y))
 
+    def __getitem__(self, key):
+        if isinstance(key, str):
+            if key not in self.__dict__:
+                raise KeyError(f"{key!r}; a Dataset has {', '.join(self.__dict__)}")
+            return self.__dict__[key]
+        return (self.X, self.y)[key]
+
     def __repr__(self):
         rows, features = self.X.shape
         parts = []
@@ -67,12 +76,14 @@ class Dataset:
         return f"Dataset(X: {rows} rows x {features} features, y: {', '.join(parts)})"
 
 
-def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_kind="auto"):
+def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_kind="auto", zero_based=None,
+         n_features=None, sparse=None):
     """Read a data file: exactly what it holds, or an error that says where it is wrong.
 
     The format is recognised by the first bytes, or by the name: CSV, TSV and other delimited text (.csv, .tsv, .tab,
-    .txt, .data, .dat), NPY, NPZ and IDX (MNIST's), all but NPZ also compressed by gzip. A cell that is empty, not a
-    number, NaN, infinite or too large for a float64 is an error, and pickled objects are never loaded.
+    .txt, .data, .dat), NPY, NPZ, IDX (MNIST's) and LIBSVM (.libsvm, .svm, .svmlight), all but NPZ also compressed by
+    gzip. A cell that is empty, not a number, NaN, infinite or too large for a float64 is an error, and pickled objects
+    are never loaded.
 
     Parameters
     ----------
@@ -96,6 +107,15 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
         "auto": the target of a text file is read as int64 where all its cells are integers, as float64 where all are
         numbers, as strings where none is a number; a mixture is an error. An array is taken as it is stored.
         "class": as int64 where all are whole, else as strings (text) or an error (arrays). "number": as float64.
+    zero_based : bool, optional
+        Whether the indices of a LIBSVM file count from 0 (True) or from 1 (False). It must be said, because a file does
+        not tell; a file of any name is read as LIBSVM when it is.
+    n_features : int, optional
+        The columns of a LIBSVM file; a larger index is an error. None: the largest index decides, so that a training
+        and a test file may differ in width.
+    sparse : bool, optional
+        Of a LIBSVM file: True makes X a `scipy.sparse.csr_array`, False a dense array, None the former where SciPy is
+        installed.
 
     Returns
     -------
@@ -110,6 +130,8 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
         decompressed file or archive member) for binary formats.
     ValueError, TypeError
         For arguments that do not fit the file or are of the wrong kind.
+    ImportError
+        For ``sparse=True`` without SciPy.
     OSError
         As it comes: FileNotFoundError and so on.
 
@@ -117,7 +139,8 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
     -----
     Text is UTF-8, with or without a byte order mark. Numbers are written as in ``-1.5e-3``, whatever the locale; white
     space around a cell does not count. Cells may be quoted with ``"``, doubled inside. Blank lines may stand only at
-    the end.
+    the end. In a LIBSVM file the cells are separated by spaces or tabs, one label begins a row, its indices ascend, and
+    what follows ``#`` is a comment.
 
     Examples
     --------
@@ -131,13 +154,87 @@ def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_ki
     >>> flowers.X[0], flowers.y.tolist(), flowers.feature_names
     (array([5.1, 3.5]), ['setosa', 'versicolor'], ['length', 'width'])
     """
-    options = Options(_column(target, "target", optional=True), _header(header), _delimiter(delimiter), _drop(drop),
-                      _check.choice(target_kind, "target_kind", ("auto", "class", "number")))
+    return read(path, checked(target, header, delimiter, drop, target_kind, zero_based, n_features, sparse))
+
+
+def checked(target, header, delimiter, drop, target_kind, zero_based=None, n_features=None, sparse=None, **others):
+    """`Options` from the arguments of `load`, checked."""
+    return Options(
+        _column(target, "target", optional=True), _header(header), _delimiter(delimiter), _drop(drop),
+        _check.choice(target_kind, "target_kind", ("auto", "class", "number")),
+        None if zero_based is None else _check.boolean(zero_based, "zero_based"),
+        None if n_features is None else _check.integer(n_features, "n_features", minimum=1, maximum=MAX_FEATURES),
+        None if sparse is None else _check.boolean(sparse, "sparse"), **others)
+
+
+def read(path, options):
+    """The Dataset of a file, with checked `Options`: `load` for a caller that spells arguments in its own way."""
     table = _readers.read(os.fsdecode(_check.path(path)), options)
     classes = table.classes
     if classes is None and table.y is not None and table.y.ndim == 1 and table.y.dtype.kind != "f":
         classes = np.unique(table.y)
     return Dataset(table.X, table.y, table.feature_names, table.target_name, classes)
+
+
+def stream(path, target=None, chunk_rows=65536, shuffle=False, seed=None, *, classes=None, header="auto",
+           delimiter=None, drop=(), zero_based=None, n_features=None, sparse=None):
+    """A data file chunk by chunk, for `Network.train` and for files that are larger than memory.
+
+    Training on a stream keeps about three chunks in memory, and the next chunk is read while one is trained on. Batches
+    run across the borders of chunks, so that without `shuffle` the size of the chunks changes no bit: an epoch is the
+    epoch of `train(X, Y, shuffle=False)`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        CSV and its like, NPY, IDX, LIBSVM or Parquet (which needs pyarrow, the extra `parquet`), recognised as `load`
+        does; all but Parquet also compressed by gzip, where neither `shuffle` nor Fortran order has to go back in it.
+    target : str, int or None, default None
+        As in `load`. Without a target the chunks are (X, None), for prediction.
+    chunk_rows : int, default 65536
+        Rows of a chunk.
+    shuffle : bool, default False
+        Visit the chunks in a random order, and the rows of each, in a new one every epoch. (Of a Parquet file the row
+        groups are permuted.) A text file is read once beforehand to find where its chunks begin. What stands together
+        in the file stays together, more or less: a sorted file is better shuffled as a whole, once.
+    seed : int, optional
+        Of the orders; an epoch's depends on the seed and its number alone. None: drawn, and kept as `seed`.
+    classes : "auto" or sequence of labels, optional
+        None: the target is a number, and Y has one column. Else it is a label, and Y has a one-hot column for every
+        class in this order; a label that is none of them is an error. "auto": the sorted labels, which a first pass
+        over the file collects.
+    header, delimiter, drop, zero_based, n_features, sparse
+        As in `load`; the width of a LIBSVM file without `n_features` is found by a first pass.
+
+    Returns
+    -------
+    Stream
+
+    Raises
+    ------
+    DataFormatError, ValueError, TypeError, ImportError, OSError
+        As in `load`; a flaw of the file is found when its chunk is read.
+
+    Examples
+    --------
+    >>> import backprop as bp, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "flowers.csv")
+    ...     _ = path.write_text("length,width,species\\n5.1,3.5,setosa\\n7.0,3.2,versicolor\\n4.9,3.0,setosa\\n")
+    ...     flowers = bp.data.stream(path, "species", classes="auto", chunk_rows=2)
+    ...     history = bp.Network([2, 2], loss="log_loss", seed=0).train(flowers, epochs=3, learning_rate=0.1)
+    >>> flowers
+    Stream('flowers.csv': 3 rows x 2 features, 2 classes, chunks of 2 rows)
+    >>> flowers.classes.tolist(), len(history)
+    (['setosa', 'versicolor'], 3)
+    """
+    options = checked(target, header, delimiter, drop, "auto", zero_based, n_features, sparse)
+    chunk_rows = _check.integer(chunk_rows, "chunk_rows", minimum=1, maximum=2**31)
+    seed = None if seed is None else _check.integer(seed, "seed", minimum=0)
+    if isinstance(classes, str):
+        _check.choice(classes, "classes", ("auto",))
+    return open_stream(os.fsdecode(_check.path(path)), options, classes, chunk_rows,
+                       _check.boolean(shuffle, "shuffle"), seed)
 
 
 def _column(value, name, optional=False):
@@ -202,7 +299,7 @@ def split(X, y, test_size=0.25, stratify=False, seed=None):
 
     Parameters
     ----------
-    X : array_like, shape (n, d)
+    X : array_like or sparse array, shape (n, d)
     y : array_like, shape (n,) or (n, k)
         Labels or numbers, one or one row per example.
     test_size : float or int, default 0.25
@@ -216,7 +313,7 @@ def split(X, y, test_size=0.25, stratify=False, seed=None):
     Returns
     -------
     X_train, X_test, y_train, y_test : ndarray
-        Copies, each part in random order.
+        Copies, each part in random order. The parts of a sparse X are sparse, in CSR form.
 
     Raises
     ------
@@ -229,14 +326,15 @@ def split(X, y, test_size=0.25, stratify=False, seed=None):
     >>> sorted(y_train.tolist()), sorted(y_test.tolist())
     (['a', 'b'], ['a', 'b'])
     """
-    X = _check.matrix(X)
-    y = _targets(y, len(X))
-    n_test = _test_rows(test_size, len(X))
-    order = _check.generator(seed).permutation(len(X))
+    X = _sparse.checked(X, "X") if _sparse.is_sparse(X) else _check.matrix(X)
+    n = X.shape[0]
+    y = _targets(y, n)
+    n_test = _test_rows(test_size, n)
+    order = _check.generator(seed).permutation(n)
     if _check.boolean(stratify, "stratify"):
         in_test = _stratified(y[order], n_test)
     else:
-        in_test = np.arange(len(X)) < n_test
+        in_test = np.arange(n) < n_test
     test, train = order[in_test], order[~in_test]
     return X[train], X[test], y[train], y[test]
 

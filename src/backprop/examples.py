@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop import _check, losses
+from backprop import _check, _sparse, losses
 
 
 @dataclass(slots=True)
 class Examples:
-    """Inputs (n, n_0), targets (n, n_L) and weights (n,) or None, all checked."""
+    """Inputs (n, n_0), dense or sparse, targets (n, n_L) and weights (n,) or None, all checked."""
 
-    X: np.ndarray
+    X: np.ndarray | _sparse.SparseRows
     Y: np.ndarray
     weight: np.ndarray | None
 
@@ -22,8 +22,15 @@ class Examples:
 
     def rows(self, index):
         """The examples of an index array or slice."""
-        return Examples(np.ascontiguousarray(self.X[index]), np.ascontiguousarray(self.Y[index]),
-                        None if self.weight is None else self.weight[index])
+        sparse = isinstance(self.X, _sparse.SparseRows)
+        return Examples(self.X.rows(index) if sparse else np.ascontiguousarray(self.X[index]),
+                        np.ascontiguousarray(self.Y[index]), None if self.weight is None else self.weight[index])
+
+    def copy(self):
+        """The same examples, of which nothing is a view of a larger array."""
+        sparse = isinstance(self.X, _sparse.SparseRows)
+        return Examples(self.X if sparse else self.X.copy(), self.Y.copy(),
+                        None if self.weight is None else self.weight.copy())
 
 
 def class_indices(Y):
@@ -75,7 +82,7 @@ def split(network, examples, validation, shuffle, seed):
 def _pair(network, validation):
     if len(validation) not in (2, 3):
         raise ValueError(f"validation must be (X, Y), (X, Y, weights) or a fraction, got {len(validation)} items")
-    X = _check.matrix(validation[0], "validation X", columns=network.sizes[0], of="the network's inputs")
+    X = _sparse.inputs(validation[0], "validation X", network.sizes[0], "the network's inputs")
     Y = _check.targets(validation[1], "validation Y", rows=X.shape[0], columns=network.sizes[-1])
     losses.check_targets(Y, network._loss_number, "validation Y")
     weight = None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backprop import _memory
+from backprop import _memory, _sparse, sources
 from backprop._dispatch import core
 
 BLOCK = 64          # rows that the kernels feed forward at a time; it changes no bit
@@ -34,26 +34,28 @@ class Measured:
         if self.metrics.gradient_norm:
             out["gradient_norm"] = _finite(self._gradient_norm())
         if self.metrics.rows:
-            out.update(self._metrics(self.options.train))
+            if not isinstance(self.options.train, sources.Chunks):
+                out.update(self._metrics(self.options.train))
             if held is not None:
                 out.update((f"val_{name}", value) for name, value in self._metrics(held).items())
         return out
 
-    def _slices(self, n):
-        """Bounds of slices of n rows, each short enough to hear Ctrl-C after it."""
-        start = 0
+    def _slices(self, examples):
+        """Slices of the examples, each short enough to hear Ctrl-C after it, and to be made dense."""
+        n, most, start = len(examples), _sparse.block_rows(examples.X), 0
         while start < n:
-            stop = min(n, start + max(BLOCK, int(self.slice_rows())))
+            stop = min(n, start + min(most, max(BLOCK, int(self.slice_rows()))))
             yield slice(start, stop)
             start = stop
 
     def _loss(self, examples):
         """The mean loss: the bits of `Network.evaluate`."""
         each = np.empty(len(examples))
-        for part in self._slices(len(examples)):
-            _, own = self.network._own(examples.X[part], examples.Y[part])
+        for part in self._slices(examples):
+            X, Y = examples.X[part], examples.Y[part]
+            _, own = self.network._own(X, Y)
             if own is None:
-                core.evaluate(self.network._plan, examples.X[part], examples.Y[part], each[part], self.memory, BLOCK)
+                core.evaluate(self.network._plan, X, Y, each[part], self.memory, BLOCK)
             else:
                 each[part] = own
         weight = examples.weight
@@ -63,7 +65,7 @@ class Measured:
     def _metrics(self, examples):
         P = np.empty(examples.Y.shape)
         outputs = [None] * (len(self.network.sizes) - 1)
-        for part in self._slices(len(examples)):
+        for part in self._slices(examples):
             core.forward(self.network._plan, examples.X[part], [*outputs, P[part]], self.memory, BLOCK)
         return self.metrics.measure(examples.Y, P, examples.weight)
 
@@ -73,9 +75,10 @@ class Measured:
         n = len(train)
         scale = np.full(n, 1.0 / n) if train.weight is None else train.weight / n
         gradient, each = _memory.zeros(network._parameters.size), np.empty(n)
-        for part in self._slices(n):
-            Y, _ = network._own(train.X[part], train.Y[part])
-            core.gradients(network._plan, train.X[part], Y, scale[part], gradient, None, each[part], self.memory, BLOCK)
+        for part in self._slices(train):
+            X = train.X[part]
+            Y, _ = network._own(X, train.Y[part])
+            core.gradients(network._plan, X, Y, scale[part], gradient, None, each[part], self.memory, BLOCK)
         with np.errstate(over="ignore", invalid="ignore"):       # the value is None then
             for W, dW in zip(network._weights, network._split(gradient)[0]):
                 dW += options.l2 * W + options.l1 * np.sign(W)

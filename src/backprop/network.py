@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from backprop import _check, _memory, activations, initializers, losses
+from backprop import _check, _memory, _sparse, activations, initializers, losses
 from backprop._dispatch import core
 from backprop.errors import ConcurrentUseError, DivergenceError
 
@@ -283,7 +283,7 @@ class Network:
 
         Parameters
         ----------
-        X : array_like
+        X : array_like or sparse array
             (n, n_0) inputs.
 
         Returns
@@ -296,9 +296,8 @@ class Network:
         ValueError
             For a wrong width or NaN or inf in X (with row and column), or if the parameters give NaN.
         """
-        X = self._inputs(X)
-        out = np.empty((X.shape[0], self._sizes[-1]))
-        self._feed(X, [None] * (len(self._sizes) - 1) + [out])
+        X = _sparse.inputs(X, "X", self._sizes[0], "the network's inputs")
+        out = _sparse.by_blocks(self._outputs, X)
         if np.isnan(out).any():
             raise ValueError("the network's parameters are not finite, or so large that its output is NaN")
         return out
@@ -332,14 +331,29 @@ class Network:
     def _inputs(self, X):
         return _check.matrix(X, "X", columns=self._sizes[0], of="the network's inputs")
 
+    def _outputs(self, X):
+        """(n, n_L) z[L] of dense inputs."""
+        out = np.empty((X.shape[0], self._sizes[-1]))
+        self._feed(X, [None] * (len(self._sizes) - 1) + [out])
+        return out
+
+    def _losses(self, X, Y):
+        """(n,) C of dense, checked examples."""
+        _, each = self._own(X, Y)
+        if each is None:
+            each = np.empty(X.shape[0])
+            block = min(BLOCK, X.shape[0])
+            core.evaluate(self._plan, X, Y, each, _memory.zeros(core.work_size(self._plan, block)), block)
+        return each
+
     def _feed(self, X, outputs):
         block = min(BLOCK, X.shape[0])
         core.forward(self._plan, X, outputs, _memory.zeros(core.work_size(self._plan, block)), block)
 
     def _examples(self, X, Y, sample_weight):
-        """Checked (X, Y, weights); the weights are None or (n,)."""
+        """Checked (X, Y, weights), X dense or `SparseRows`; the weights are None or (n,)."""
         _check.row_counts(X, Y)
-        X = self._inputs(X)
+        X = _sparse.inputs(X, "X", self._sizes[0], "the network's inputs")
         Y = _check.targets(Y, "Y", rows=X.shape[0], columns=self._sizes[-1])
         losses.check_targets(Y, self._loss_number)
         if sample_weight is not None:
@@ -362,7 +376,7 @@ class Network:
         Parameters
         ----------
         X, Y : array_like
-            (n, n_0) inputs and (n, n_L) targets; (n,) targets serve a network with one output.
+            (n, n_0) inputs, also sparse, and (n, n_L) targets; (n,) targets serve a network with one output.
         sample_weight : array_like, optional
             (n,) weights, not negative, not all zero: the result is Σ w_i C_i / Σ w_i.
 
@@ -371,11 +385,7 @@ class Network:
         float
         """
         X, Y, weight = self._examples(X, Y, sample_weight)
-        _, each = self._own(X, Y)
-        if each is None:
-            each = np.empty(X.shape[0])
-            block = min(BLOCK, X.shape[0])
-            core.evaluate(self._plan, X, Y, each, _memory.zeros(core.work_size(self._plan, block)), block)
+        each = _sparse.by_blocks(self._losses, X, Y)
         return float(each.mean() if weight is None else (weight * each).sum() / weight.sum())
 
     # ---- gradients -----------------------------------------------------------------------------------------------
@@ -394,7 +404,7 @@ class Network:
             loss, weights, biases and inputs; ∂C/∂W[l] = z[l-1]ᵀ δ[l], ∂C/∂b[l] = Σ δ[l].
         """
         X, Y, weight = self._examples(X, Y, sample_weight)
-        n = X.shape[0]
+        X, n = X[:], X.shape[0]
         loss, padded = self._gradient(X, Y, weight)
         inputs = np.empty(X.shape)
         self._backpropagate(X, Y, np.ones(n), np.zeros_like(padded), inputs)
@@ -437,6 +447,7 @@ class Network:
             `max_relative_error` is about 1e-7 or less for a right gradient, except at kinks (relu at 0).
         """
         X, Y, _ = self._examples(X, Y, None)
+        X = X[:]
         h = np.cbrt(np.finfo(float).eps) if step is None else _check.real(step, "step", above=0.0)
         limit = _check.integer(max_parameters, "max_parameters", minimum=1)
         probe = self.copy()
@@ -524,10 +535,10 @@ class Network:
                                   f"{learning_rate:g}; the network is unchanged")
         return loss
 
-    def train(self, X, Y, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, shuffle=True, sample_weight=None,
-              validation=None, early_stopping=None, schedule=None, l1=0.0, l2=0.0, dropout=0.0, clip_norm=None,
-              max_norm=None, class_weight=None, metrics=(), max_seconds=None, max_updates=None, target_loss=None,
-              callbacks=(), progress=False, n_threads=1, checkpoint_path=None, checkpoint_every=1):
+    def train(self, X, Y=None, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, shuffle=True,
+              sample_weight=None, validation=None, early_stopping=None, schedule=None, l1=0.0, l2=0.0, dropout=0.0,
+              clip_norm=None, max_norm=None, class_weight=None, metrics=(), max_seconds=None, max_updates=None,
+              target_loss=None, callbacks=(), progress=False, n_threads=1, checkpoint_path=None, checkpoint_every=1):
         """Train by backpropagation; calling again continues.
 
         With the defaults this is the lecture's algorithm: example by example in random order, feedforward, deltas,
@@ -539,7 +550,10 @@ class Network:
         Parameters
         ----------
         X, Y : array_like
-            (n, n_0) inputs and (n, n_L) targets; (n,) targets serve a network with one output. Never changed.
+            (n, n_0) inputs, also sparse (SciPy's), and (n, n_L) targets; (n,) targets serve a network with one output.
+            Never changed. Or X alone: a `backprop.data.stream`, or an iterable of chunks (X, Y) or (X, Y, weights) of
+            any number of rows, which are read while the ones before are trained on. Batches run across the borders of
+            chunks. The order is the stream's, whatever `shuffle` says; weights are used as they are.
         epochs : int, default 1
             Passes over the data.
         batch_size : int or "full", default 1
@@ -614,7 +628,8 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            For a bad argument, with nothing changed.
+            For a bad argument, with nothing changed. A bad chunk of a stream, and whatever else reading it raises,
+            leaves the network as the last whole epoch did.
         CheckpointMismatchError
             When the network comes from a checkpoint, the file `checkpoint_path` is there, and data or options are not
             those of the checkpoint's training; the message says which.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop import _check, examples, metrics, optimizers, schedules, solvers, stopping
+from backprop import _check, _sparse, examples, metrics, optimizers, schedules, solvers, sources, stopping
 from backprop._dispatch import core
 from backprop.errors import CheckpointMismatchError
 
@@ -17,7 +17,7 @@ MAX_THREADS = 256
 class Options:
     """Checked options of one call of `Network.train`."""
 
-    train: examples.Examples
+    train: examples.Examples | sources.Chunks
     validation: examples.Examples | None
     split_seed: int | None
     epochs: int
@@ -47,7 +47,8 @@ class Options:
     def columns(self):
         """Names of the history's columns beyond the usual."""
         names = self.metrics.names
-        return [*names, *(f"val_{name}" for name in names)] if self.validation is not None else names
+        validated = [f"val_{name}" for name in names] if self.validation is not None else []
+        return validated if isinstance(self.train, sources.Chunks) else [*names, *validated]
 
 
 def check(network, X, Y, *, sample_weight, **arguments):
@@ -96,13 +97,18 @@ class Arguments:
 
     def of(self, network, X, Y, sample_weight):
         """`Options` for one network and its data, or the error that names the argument; nothing is changed."""
-        train, held, split_seed = _data(network, X, Y, sample_weight, self.class_weight, self.validation, self.shuffle)
-        batch_size = _batch_of(self.batch_size, len(train), self.common["optimizer"])
+        weights, epochs = (sample_weight, self.class_weight), self.common["epochs"]
+        if Y is None:
+            train, held, split_seed = _chunks(network, X, epochs, *weights, self.validation)
+        else:
+            train, held, split_seed = _data(network, X, Y, *weights, self.validation, self.shuffle)
+        n = None if Y is None else len(train)
+        batch_size = _batch_of(self.batch_size, n, self.common["optimizer"])
         options = object.__new__(Options)                # Options(**self.common, ...), in a third of the time
         options.__dict__.update(
             self.common, train=train, validation=held, split_seed=split_seed, batch_size=batch_size,
-            shuffle=self.shuffle and batch_size < len(train), plateau=None, monitor=None,
-            metrics=self.metrics if self.metrics is _NO_METRICS else _metrics(self.metrics, train, network),
+            shuffle=self.shuffle and n is not None and batch_size < n, plateau=None, monitor=None,
+            metrics=self.metrics if self.metrics is _NO_METRICS else _metrics(self.metrics, train, held, network),
             dropout=_dropout(self.dropout, len(network._sizes) - 2),
             checkpoint_path=None if self.checkpoint_path is None else _checkpoint_path(self.checkpoint_path, network))
         _monitors(options)
@@ -126,6 +132,21 @@ def _data(network, X, Y, sample_weight, class_weight, validation, shuffle):
     return train, held, seed
 
 
+def _chunks(network, X, epochs, sample_weight, class_weight, validation):
+    """The same for a stream, an iterable of chunks, in which the weights stay as they are."""
+    if not sources.is_chunks(X):
+        raise TypeError(f"Y is missing, and X is no stream and no iterable of (X, Y) chunks but {type(X).__name__}")
+    for name, value in (("sample_weight", sample_weight), ("class_weight", class_weight)):
+        if value is not None:
+            raise ValueError(f"{name} does not go with a stream, whose chunks bring their weights: (X, Y, weights)")
+    if validation is not None and not isinstance(validation, (tuple, list)):
+        raise ValueError("validation must be (X, Y) or (X, Y, weights) where X is a stream: "
+                         f"a fraction of it cannot be held out, got {_check.shown(validation)}")
+    _, held, _ = examples.split(network, None, validation, False, None)
+    state = network._training_state
+    return sources.Chunks(network, X, epochs), held, None if state is None else state.split_seed
+
+
 def _batch_size(batch_size):
     """A number of rows or "full"."""
     if isinstance(batch_size, str):
@@ -136,7 +157,13 @@ def _batch_size(batch_size):
 
 
 def _batch_of(batch_size, n, optimizer):
-    """Rows of a batch of n examples, as the optimizer may have them."""
+    """Rows of a batch of n examples, None where X is a stream, as the optimizer may have them."""
+    if n is None:
+        if batch_size == "full":
+            raise ValueError("batch_size='full' needs all examples at once, and X is a stream: give a number of rows")
+        if optimizer.full_batch_only:
+            raise ValueError(f"optimizer {optimizer.name!r} needs all examples at once, and X is a stream")
+        return batch_size
     batch_size = n if batch_size == "full" else min(batch_size, n)
     if optimizer.full_batch_only and batch_size != n:
         reason = "it solves for all examples at once" if optimizer.solver else (
@@ -145,10 +172,17 @@ def _batch_of(batch_size, n, optimizer):
     return batch_size
 
 
-def _metrics(names, train, network):
+def _metrics(names, train, held, network):
     if not (isinstance(names, (str, metrics.Metric)) or callable(names) or _is_iterable(names)):
         raise TypeError(f"metrics must be names or callables, got {type(names).__name__}")
-    return metrics.Metrics(names, train.Y, soft=network._activations[-1] == "softmax")
+    streamed = isinstance(train, sources.Chunks)
+    if streamed and not held and names:
+        raise ValueError("metrics of a stream are measured on validation data alone: give validation=(X, Y)")
+    found = metrics.Metrics(names, (held if streamed and held else train).Y if not streamed or held else None,
+                            soft=network._activations[-1] == "softmax")
+    if streamed and found.gradient_norm:
+        raise ValueError("metrics: 'gradient_norm' is over all training data, which a stream does not hold")
+    return found
 
 
 def _callbacks(callbacks):
@@ -181,15 +215,22 @@ def record(options):
     """{name of `RECORDED`: value} of what decides the bits of a training, in kinds that JSON has; data as checksums."""
     o, train, held = options, options.train, options.validation
     dropout, stop = o.dropout, o.early_stopping
+    data = [train.record(), None, None] if isinstance(train, sources.Chunks) else [
+        _checksum(part) for part in (train.X, train.Y, train.weight)]
     return dict(zip(RECORDED, (
         {"name": o.optimizer.name, **o.optimizer.hyper}, o.batch_size, o.shuffle, o.schedule.to_dict(),
         None if stop is None else stopping.plain(stop), o.l1, o.l2, None if dropout is None else dropout[1:-1].tolist(),
-        o.clip_norm, o.max_norm, _checksum(train.X), _checksum(train.Y), _checksum(train.weight),
+        o.clip_norm, o.max_norm, *data,
         None if held is None else [_checksum(part) for part in (held.X, held.Y, held.weight)]), strict=True))
 
 
 def _checksum(array):
-    return None if array is None else [*array.shape, zlib.crc32(np.ascontiguousarray(array).data.cast("B"))]
+    if array is None:
+        return None
+    checksum = 0
+    for rows in _sparse.in_blocks(array):
+        checksum = zlib.crc32(np.ascontiguousarray(rows).data.cast("B"), checksum)
+    return [*array.shape, checksum]
 
 
 def _check_checkpoint(network, options):

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from backprop import _memory, schedules
+from backprop import _memory, _sparse, schedules
 from backprop._dispatch import core
 from backprop.errors import DivergenceError
 
@@ -142,9 +142,9 @@ class _Solver:
     def _slices(self, flops):
         """Slices over the examples, each as long as the clock and Ctrl-C may wait; `flops`: what one costs, about."""
         n, start, self.visited = len(self.train), 0, 0
-        rate = self.rates.get(flops, FLOPS / flops)
+        rate, most = self.rates.get(flops, FLOPS / flops), _sparse.block_rows(self.train.X)
         while start < n:
-            stop = min(n, start + max(1, int(rate * self.loop.slice_seconds())))
+            stop = min(n, start + min(most, max(1, int(rate * self.loop.slice_seconds()))))
             begun = time.perf_counter()
             yield slice(start, stop)
             self.rates[flops] = rate = (stop - start) / max(time.perf_counter() - begun, 1e-9)
@@ -330,8 +330,9 @@ class LBFGS(_Solver):
         network, train = self.network, self.train
         self.gradient[...] = 0.0
         for part in self._slices(6.0 * w.size):
-            Y, own = network._own(train.X[part], train.Y[part])
-            core.gradients(network._plan, train.X[part], Y, self.scale[part], self.gradient, None, self.losses[part],
+            X = train.X[part]
+            Y, own = network._own(X, train.Y[part])
+            core.gradients(network._plan, X, Y, self.scale[part], self.gradient, None, self.losses[part],
                            self.memory, BLOCK)
             if own is not None:
                 self.losses[part] = own

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backprop import _check, _memory, _order, optimizers, schedules, solvers, stopping
+from backprop import _check, _memory, _order, _sparse, optimizers, schedules, solvers, sources, stopping
 from backprop._dispatch import core
 from backprop.errors import DivergenceError
 from backprop.history import History
@@ -131,7 +131,11 @@ class Task:
 
 def run(network, options):
     """Train `network` in place; returns its `History`."""
-    training = steps(network, options)
+    return drive(steps(network, options))
+
+
+def drive(training):
+    """Do the jobs that a generator of them yields, one after the other; returns what it returns."""
     go_on, what = training.send, None
     while True:
         try:
@@ -211,18 +215,22 @@ class _Run:
     def __init__(self, network, options, history, generator, pace):
         self.network, self.options, self.history, self.pace = network, options, history, pace
         self.state = _training_state(network, options)
-        self.n = len(options.train)
+        streamed = isinstance(options.train, sources.Chunks)
+        self.in_parts = streamed or isinstance(options.train.X, _sparse.SparseRows)
+        self.n = np.inf if streamed else len(options.train)      # a stream tells at the end of an epoch
+        self.part, self.stopping = None, False
         block = min(options.batch_size, MAX_BLOCK)
         gradient, memory, online_memory = _memory.each(
             network._parameters.size, core.work_size(network._plan, block, options.n_threads),
             core.online_size(network._plan))
         self.task = Task(
-            X=options.train.X, Y=options.train.Y if network._own_loss is None else np.zeros(options.train.Y.shape),
-            weight=options.train.weight, batch_size=options.batch_size, block=block,
+            X=None, Y=None, weight=None, batch_size=options.batch_size, block=block,
             optimizer=self.state.optimizer.number, numbers=self.state.numbers, slots=self.state.slots,
-            gradient=gradient, memory=memory, online_memory=online_memory, nonzero=self._nonzero(),
+            gradient=gradient, memory=memory, online_memory=online_memory, nonzero=None,
             l1=options.l1, l2=options.l2, clip_norm=options.clip_norm, max_norm=options.max_norm,
             dropout=self._dropout(block), n_threads=_team_size(network, options))
+        if not self.in_parts:
+            self._take(options.train)
         self.updates_per_epoch = -(-self.n // options.batch_size)
         self.updates = 0
         self.measured = Measured(network, options, self._slice_rows)
@@ -244,12 +252,18 @@ class _Run:
         self.bar = _progress_bar(options.epochs) if options.progress else None
         self.solver = solvers.make(self)
 
-    def _nonzero(self):
+    def _take(self, part):
+        """Show dense examples to the core."""
+        self.part, self.task.X, self.task.weight = part, part.X, part.weight
+        self.task.Y = part.Y if self.network._own_loss is None else np.zeros(part.Y.shape)
+        self.task.nonzero = self._nonzero(part.X)
+
+    def _nonzero(self, X):
         """Lists of the non-zero inputs where the one-example kernel gains by skipping the others; else None."""
-        X, units = self.options.train.X, self.network._sizes[1]
+        units = self.network._sizes[1]
         if self.options.batch_size > 1 or units == 1 or X.shape[1] < SPARSE_MIN_INPUTS:
             return None
-        starts = np.empty(self.n + 1, dtype=np.int64)
+        starts = np.empty(X.shape[0] + 1, dtype=np.int64)
         core.count_nonzero(X, starts)
         if starts[-1] > SPARSE_MAX_DENSITY * X.size:
             return None
@@ -272,7 +286,7 @@ class _Run:
         o = self.options
         return (bool(o.callbacks) or o.target_loss is not None or self.best is not None or self.measured.anything
                 or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0
-                or self.network._own_loss is not None)
+                or self.network._own_loss is not None or self.in_parts)
 
     def epochs(self):
         """All epochs, a generator of jobs; returns the stop reason."""
@@ -429,22 +443,73 @@ class _Run:
         return totals, self.n
 
     def _one(self):
-        """One epoch in slices of whole batches; it ends early where a budget is spent within it."""
-        order = self._orders(1).ravel()
-        totals, start, batch_size = np.zeros(1), 0, self.options.batch_size
+        """(Σ w C, examples visited) of one epoch, which ends early where a budget is spent within it."""
+        totals = np.zeros(1)
+        if self.in_parts:
+            return totals, (yield from self._visit_parts(totals))
+        return totals, (yield from self._visit(self._orders(1).ravel(), totals))
+
+    def _visit(self, order, totals, fresh=True):
+        """Train in slices of whole batches, until a budget is spent; returns how many examples were visited.
+
+        `fresh`: nothing of the epoch has been trained on yet, so that a failure goes back to its mark.
+        """
+        n, start, batch_size = order.size, 0, self.options.batch_size
         own = self.network._own_loss is not None
-        call, before = self._call_own if own else self._call, self.mark
-        while start < self.n:
+        call, before = self._call_own if own else self._call, self.mark if fresh else self._keep_inner()
+        while start < n and not self.stopping:
             batches = 1 if own else int(min(max(1, self._slice_rows() // batch_size), self._updates_left()))
-            stop = min(self.n, start + batches * batch_size)
+            stop = min(n, start + batches * batch_size)
             yield from call(order[start:stop], stop - start, totals, before)
             self.updates += -(-(stop - start) // batch_size)
             start = stop
-            if start < self.n:
+            if start < n:
                 if self._budget_spent():
                     break
-                self.inner = before = self._keep(self.inner or [np.empty_like(kept) for kept in self.mark])
-        return totals, start
+                before = self._keep_inner()
+        return start
+
+    def _visit_parts(self, totals):
+        """The same for an epoch of parts, each of which is made while the one before is trained on."""
+        visited, parts = 0, self._parts()
+        try:
+            part = next(parts, None)
+            while part is not None:
+                self._take(part)
+                trained, following = yield from self._train_beside(part, totals, parts, fresh=visited == 0)
+                visited += trained
+                if trained < len(part) or following is not None and self._budget_spent():
+                    return visited
+                part = following
+        finally:
+            parts.close()
+        if not visited:
+            raise ValueError(f"X gave no examples for epoch {self.network.epochs_trained + 1}")
+        self.n = visited
+        return visited
+
+    def _parts(self):
+        """The parts of the next epoch, one by one."""
+        train, batch_size = self.options.train, self.options.batch_size
+        if isinstance(train, sources.Chunks):
+            self.n = np.inf
+            return train.parts(self.network.epochs_trained, batch_size)
+        return sources.dense(train, batch_size, self._orders(1).ravel())
+
+    def _train_beside(self, part, totals, parts, fresh):
+        """(examples visited, the next part or None); the training has a thread of its own where it is worth one."""
+        def stop():
+            self.stopping = True
+
+        training = self._visit(np.arange(len(part)), totals, fresh)
+        if len(part) < sources.BESIDE_SECONDS * self.rows_per_second:
+            return (yield from training), next(parts, None)
+        return sources.beside(lambda: drive(training), lambda: next(parts, None), stop)
+
+    def _keep_inner(self):
+        """Copies of the arrays as they are within an epoch, in buffers that are made when first needed."""
+        self.inner = self._keep(self.inner or [np.empty_like(kept) for kept in self.mark])
+        return self.inner
 
     def _call(self, order, rows, totals, before):
         """One call of the core; on divergence, and if Ctrl-C hides the status, the arrays `before` it come back."""
@@ -471,7 +536,7 @@ class _Run:
 
     def _call_own(self, order, rows, totals, before):
         """One batch with the user's loss: its derivatives stand in for the core's targets."""
-        train, network = self.options.train, self.network
+        train, network = self.part, self.network
         X, Y = train.X[order], train.Y[order]
         if self.task.dropout is None:
             self.task.Y[order], each = network._own(X, Y)
