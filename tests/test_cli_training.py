@@ -116,7 +116,7 @@ def test_budgets(capsys, model, waves):
     ("--max-norm 0", "--max-norm must be greater than 0.0, got 0.0"),
     ("--delimiter ab", "--delimiter must be one character that is not part of a number or a quote, got 'ab'"),
     ("--drop z", "--drop z is not a column of waves.csv; its columns are x, y, kind"),
-    ("--drop y", "--drop names the target column, 'y'"),
+    ("--drop y", "--drop y is the target column"),
     ("--drop x,kind", "no feature column is left of the 3 of waves.csv"),
     ("--categorical z", "--categorical z is not a column of waves.csv; its columns are x, y, kind"),
 ])

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backprop._read_lines import NUMBER, target_values
 from backprop._read_source import open_source, position
-from backprop._read_text import NUMBER, TextReader, _target_values
+from backprop._read_text import TextReader
 from backprop.columns import BadCell, Column, is_missing, number, plain_numbers, quoted
 
 BLOCK_CELLS = 2**15          # read at a time: as texts they take some 100 bytes each
@@ -154,7 +155,8 @@ def learn(path, options, categorical=(), missing=ERROR):
     """
     with open_source(path) as stream:
         reader = TableReader(stream, path, options)
-        chosen = {position(column, reader.names, reader.width, "categorical", path) for column in categorical}
+        chosen = {position(column, reader.names, reader.width, options.spell("categorical", column), path)
+                  for column in categorical}
         gathered = [_Gathered(reader, k, k in chosen) for k in reader.features]
         cells_of_target, lines_of_target, dropped = [], array.array("q"), 0
         for lines, cells in reader.blocks():
@@ -178,7 +180,8 @@ def learn(path, options, categorical=(), missing=ERROR):
             start += column.width
         y = classes = None
         if reader.target is not None:
-            y, classes = _target_values(reader.text, cells_of_target, lines_of_target, options.target_kind)
+            y, classes = target_values(reader.text, cells_of_target, lines_of_target, options.target_kind,
+                                       reader.target + 1)
     return Learned(columns, X, y, classes, None if reader.target is None else reader.name(reader.target), dropped)
 
 

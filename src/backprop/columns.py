@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop._read_text import NOT_FINITE, NUMBER
+from backprop._read_lines import NOT_FINITE, NUMBER
 from backprop.errors import ModelFormatError
 
 MISSING = ("", "?", "na", "n/a", "nan", "null")          # in any case: what tables write where a value is missing

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backprop import _read_table, _readers, data
+from backprop._read_lines import target_values
 from backprop._read_source import Options, open_source, plain_name
-from backprop._read_text import TextReader, _target_values, read_text
+from backprop._read_text import TextReader, read_text
 from backprop.cli.arguments import UsageError
 from backprop.columns import input_names
 from backprop.errors import DataFormatError
@@ -112,7 +113,7 @@ def examples(model, args):
         cells += targets
     if text is None:
         raise DataFormatError("the file has no rows of data", path=args.data, line=1)
-    y, _ = _target_values(text, cells, lines, _target_kind(model))
+    y, _ = target_values(text, cells, lines, _target_kind(model), text.target + 1)
     name = text.names and text.names[text.target]
     return Table(np.vstack(parts), y, model.feature_names, name, lines=lines, target_column=text.target + 1)
 
