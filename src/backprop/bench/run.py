@@ -1,6 +1,6 @@
 """The benchmark: backprop and its peers in one run, interleaved, on one core, checked for agreement before timing.
 
-    backprop bench [--only PATTERN] [--quick] [--repeats N] [--simd v3|v4] [--out FILE] [--chart FILE]
+    backprop bench [--only PATTERN] [--skip PATTERN] [--quick] [--repeats N] [--simd v3|v4] [--out FILE] [--chart FILE]
 
 Every contender of a case gets the same arrays, initial weights and order, must agree with plain formulas after an epoch
 (1e-9 in float64), and is then timed round by round with the others; the table shows medians. Compilation is not timed.
@@ -28,6 +28,7 @@ def options(argv):
     parser.add_argument(
         "--only", metavar="PATTERN", help="cases whose name contains this (or matches it, with * and ?)"
     )
+    parser.add_argument("--skip", metavar="PATTERN", help="leave these cases out")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     parser.add_argument("--quick", action="store_true", help="fewer cases and rounds: under two minutes")
     parser.add_argument("--repeats", type=int, metavar="N", help="rounds per case (default 9; 5 with --quick)")
@@ -40,11 +41,19 @@ def options(argv):
     return parser.parse_args(argv)
 
 
-def selected(cases, only, quick):
-    if only is not None:
-        pattern = only if any(c in only for c in "*?") else f"*{only}*"
-        return [case for case in cases if fnmatch.fnmatch(case.name.lower(), pattern.lower())]
-    return [case for case in cases if case.quick or not quick]
+def matches(name, pattern):
+    """Whether a case's name contains the pattern, or matches it where that has * or ?."""
+    pattern = pattern if any(c in pattern for c in "*?") else f"*{pattern}*"
+    return fnmatch.fnmatch(name.lower(), pattern.lower())
+
+
+def selected(cases, arguments):
+    """The cases that the arguments ask for."""
+    if arguments.only is not None:
+        cases = [case for case in cases if matches(case.name, arguments.only)]
+    elif arguments.quick:
+        cases = [case for case in cases if case.quick]
+    return [case for case in cases if arguments.skip is None or not matches(case.name, arguments.skip)]
 
 
 class Benchmark:
@@ -269,7 +278,7 @@ def main(argv=None):
     import report
     from cases import all_cases
 
-    cases = selected(all_cases(), arguments.only, arguments.quick)
+    cases = selected(all_cases(), arguments)
     if arguments.list or not cases:
         print("\n".join(case.name for case in all_cases()))
         return 0 if arguments.list else 2

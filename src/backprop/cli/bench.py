@@ -32,6 +32,7 @@ def arguments(parser):
                         help="install nothing: the environment as it is, or this one where there is none")
     run_ = parser.add_argument_group("passed on to the benchmark")
     run_.add_argument("--only", metavar="PATTERN", help="cases whose name contains this (or matches it, with * and ?)")
+    run_.add_argument("--skip", metavar="PATTERN", help="leave these cases out")
     run_.add_argument("--list", action="store_true", help="name the cases and stop")
     run_.add_argument("--quick", action="store_true", help="fewer cases and rounds: under two minutes")
     run_.add_argument("--repeats", type=int, metavar="N", help="rounds per case (default: 9; 5 with --quick)")
@@ -82,7 +83,7 @@ def _environment(python):
 
 def _passed_on(args):
     options = []
-    for name in ("only", "repeats", "simd", "core", "out", "chart"):
+    for name in ("only", "skip", "repeats", "simd", "core", "out", "chart"):
         if getattr(args, name) is not None:
             options += [f"--{name}", str(getattr(args, name))]
     return options + [f"--{name}" for name in ("list", "quick") if getattr(args, name)]
