@@ -96,13 +96,13 @@ def gradient_descent(f, w0, gradient=None, learning_rate=None, tol=1e-8, max_ite
         The start; an integer d asks for a random one, uniform in [-1, 1)^d.
     gradient : callable or None, default None
         gradient(w) -> (d,), the partial derivatives. None: central differences,
-        ∂f/∂w_i ≈ (f(w + h e_i) - f(w - h e_i)) / 2h with h = ∛eps · max(1, |w_i|), which costs 2 d evaluations of f.
+        ``∂f/∂w_i ≈ (f(w + h e_i) - f(w - h e_i)) / 2h`` with ``h = ∛eps · max(1, |w_i|)``: 2 d evaluations of f.
     learning_rate : float or None, default None
         A number is the lecture's fixed η. None searches along -∇f(w) in each iteration: the first trial is the
         shorter step of Barzilai and Borwein, Δw·Δg / Δg·Δg from the last two points, and it is halved until Armijo's
         condition f(w - η ∇f) <= f(w) - 1e-4 η ‖∇f‖² holds. So f never rises, and no η needs to be chosen.
     tol : float, default 1e-8
-        Bound on max_i |∂f/∂w_i| at which the descent has converged.
+        Bound on ``max_i |∂f/∂w_i|`` at which the descent has converged.
     max_iter : int, default 10000
         Most steps.
     record_path : bool, default False

@@ -1,0 +1,95 @@
+"""Make the figures of the pages in docs/_build/figures: by the programs in examples/, and by bp.plot from the lecture's cases.
+
+``make docs`` calls it. What is there and younger than the library, the program and this file is kept.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+import backprop as bp  # noqa: E402
+
+HERE = Path(__file__).parent
+FOLDER = HERE / "_build" / "figures"
+EXAMPLES = HERE.parent / "examples"
+BY_EXAMPLE = {                  # program: the figures that it makes in seconds, from what is bundled
+    "digits": ["digits.png"],
+    "levenberg_marquardt": ["levenberg_marquardt.png"],
+    "perceptron": ["perceptron.png", "perceptron.gif"],
+    "xor": ["xor.png", "xor.gif"],
+}
+
+
+def lecture_descent():
+    """Section 4 of lecture.md: fixed steps of several sizes, and the line search, over the contours of f."""
+    def f(w):
+        return (w[0] - 3) ** 2 + 10 * (w[1] + 1) ** 2
+
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    for ax, eta, words in zip(axes, (0.01, 0.095, None), ("too small: η = 0.01", "nearly too large: η = 0.095", "line search")):
+        path = bp.gradient_descent(f, [0.0, 0.0], learning_rate=eta, max_iter=60, record_path=True)
+        bp.plot.descent(path, f, ax=ax)
+        ax.set_title(f"{words}, {path.n_iter} steps")
+    return figure
+
+
+def lecture_activations():
+    """Section 6 of lecture.md: σ and σ', the slope by central differences of what the core computes."""
+    a, h = np.linspace(-4, 4, 401), 1e-5
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained", sharex=True)
+    for name, line in (("sigmoid", "-"), ("tanh", "--"), ("relu", ":"), ("gelu", "-.")):
+        unit = bp.Network([1, 1], output=name, init=([[[1.0]]], [[0.0]]))
+        axes[0].plot(a, unit.predict(a[:, None]), line, label=name)
+        axes[1].plot(a, (unit.predict(a[:, None] + h) - unit.predict(a[:, None] - h)) / (2 * h), line, label=name)
+    axes[0].set(xlabel="a", ylabel="σ(a)")
+    axes[1].set(xlabel="a", ylabel="σ'(a)")
+    axes[0].legend()
+    return figure
+
+
+def lecture_trace():
+    """Section 11 of lecture.md: the step that is worked by hand there, number by number."""
+    W, b = [[[0.5, -1.0], [0.0, 0.25]], [[1.0], [-1.0]]], [[0.0, 0.5], [0.0]]
+    network = bp.Network([2, 2, 1], hidden="sigmoid", output="sigmoid", init=(W, b))
+    return bp.plot.trace(network.trace([1, 2], 1, learning_rate=0.5)).figure
+
+
+DRAWN = {"lecture-descent.png": lecture_descent, "lecture-activations.png": lecture_activations,
+         "lecture-trace.png": lecture_trace}
+
+
+def make():
+    """Make what is missing or older than its sources."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    library = Path(bp.__file__)
+    for program, names in BY_EXAMPLE.items():
+        source = EXAMPLES / f"{program}.py"
+        if _stale(names, library, source):
+            _run(source)
+    for name, draw in DRAWN.items():
+        if _stale([name], library, Path(__file__)):
+            figure = draw()
+            figure.savefig(FOLDER / name, dpi=110, bbox_inches="tight")
+            plt.close(figure)
+
+
+def _stale(names, *sources):
+    made = [FOLDER / name for name in names]
+    return not all(path.exists() for path in made) or (
+        min(path.stat().st_mtime for path in made) < max(path.stat().st_mtime for path in sources))
+
+
+def _run(source):
+    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(Path(bp.__file__).parents[1])}
+    done = subprocess.run([sys.executable, str(source), "--out", str(FOLDER), "--quick"], env=environment,
+                          capture_output=True, text=True, cwd=FOLDER)
+    if done.returncode:
+        raise RuntimeError(f"{source.name} failed:\n{done.stderr}")
