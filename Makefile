@@ -12,7 +12,7 @@ EXAMPLES = $(filter-out examples/common.py,$(wildcard examples/*.py))
 KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long notebooks bench streams kernels lint clean
+.PHONY: help demo test test-long docs notebooks bench streams kernels lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -26,6 +26,10 @@ test: $(VENV)/tested ## install what the tests need and run them all
 test-long: $(VENV)/tested ## run the tests and those that take minutes (builds with compilers of old)
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
 	$(BIN)/python -m pytest tests bench --benchmark-disable -m "slow or not slow"
+
+docs: $(VENV)-docs/ready ## build the documentation, its figures among it: docs/_build/html; a warning is an error
+	$(VENV)-docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 notebooks: $(VENV)/tested ## make notebooks of the examples: examples/*.ipynb
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[notebooks]"
@@ -45,7 +49,7 @@ lint: | $(BIN)/pip ## check the style with ruff
 	$(BIN)/ruff check .
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) $(VENV)-bench examples/*.ipynb build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs docs/_build examples/*.ipynb build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
 	find src tests bench examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/pip:
@@ -67,6 +71,15 @@ $(VENV)-bench/ready: $(VENV)/installed src/backprop/bench/requirements.txt | $(V
 	$(VENV)-bench/bin/pip install --quiet -r src/backprop/bench/requirements.txt
 	$(VENV)-bench/bin/pip install --quiet --force-reinstall --no-deps $(VENV)/wheel/*.whl
 	$(VENV)-bench/bin/pip install --quiet $(VENV)/wheel/*.whl
+	@touch $@
+
+$(VENV)-docs/bin/pip:
+	$(PYTHON) -m venv $(VENV)-docs
+
+$(VENV)-docs/ready: $(VENV)/installed | $(VENV)-docs/bin/pip
+	@echo "Installing Sphinx into $(VENV)-docs"
+	$(VENV)-docs/bin/pip install --quiet --force-reinstall --no-deps $(VENV)/wheel/*.whl
+	$(VENV)-docs/bin/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[docs]"
 	@touch $@
 
 $(VENV)/tested: $(VENV)/installed
