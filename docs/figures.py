@@ -34,7 +34,8 @@ def lecture_descent():
         return (w[0] - 3) ** 2 + 10 * (w[1] + 1) ** 2
 
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-    for ax, eta, words in zip(axes, (0.01, 0.095, None), ("too small: η = 0.01", "nearly too large: η = 0.095", "line search")):
+    cases = (0.01, "too small: η = 0.01"), (0.095, "nearly too large: η = 0.095"), (None, "line search")
+    for ax, (eta, words) in zip(axes, cases):
         path = bp.gradient_descent(f, [0.0, 0.0], learning_rate=eta, max_iter=60, record_path=True)
         bp.plot.descent(path, f, ax=ax)
         ax.set_title(f"{words}, {path.n_iter} steps")

@@ -72,6 +72,12 @@ def test_links_lead_somewhere(page):
         assert re.match(r"https?://", target) or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_reference_has_every_public_name():
+    page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\.\. auto(?:class|function|module):: backprop\.(\w+)$", page, re.MULTILINE))
+    assert set(backprop.__all__) <= named
+
+
 def test_kernels_that_the_lecture_page_names_exist():
     core = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src/backprop").rglob("*.p[yx][xi]"))
     lecture = (ROOT / "docs/lecture.md").read_text(encoding="utf-8")
