@@ -1,6 +1,6 @@
 """Sphinx's settings for ``make docs``, and what the pages leave to the build: their figures.
 
-The pages are Markdown that a code host shows as it is. A comment on a line of its own, ``<!-- figure: NAME.png Words -->``,
+The pages are Markdown that a code host shows as it is. A comment on its own line, ``<!-- figure: NAME.png Words -->``,
 is where the build puts a figure that `figures.py` made.
 """
 

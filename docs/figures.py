@@ -1,4 +1,4 @@
-"""Make the figures of the pages in docs/_build/figures: by the programs in examples/, and by bp.plot from the lecture's cases.
+"""Make the figures of the pages in docs/_build/figures: by the programs in examples/ and by bp.plot.
 
 ``make docs`` calls it. What is there and younger than the library, the program and this file is kept.
 """

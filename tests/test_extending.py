@@ -1,4 +1,4 @@
-"""The recipes of docs/extending.md, carried out in a copy of the library, which is built and asked for what they add."""
+"""The recipes of docs/extending.md, carried out in a copy of the library, which is built and tried."""
 
 import os
 import re

@@ -76,7 +76,7 @@ _ATTRIBUTES = """network_ : Network
     coefs_, intercepts_ : list of ndarray
         Writable views on the network's weights (n_{l-1}, n_l) and biases (n_l,).
     loss_, best_loss_ : float
-        Objective (mean loss plus penalties) of the last and of the best epoch; `best_loss_` is None with early stopping.
+        Objective (mean loss plus penalties) of the last and the best epoch; `best_loss_` is None with early stopping.
     loss_curve_ : list of float
         Objective of each epoch.
     validation_scores_, best_validation_score_ : list of float, float, or None

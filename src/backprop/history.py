@@ -165,7 +165,7 @@ class History:
         _extend({name: self[name] for name in self._names}, columns, count)
 
     def extend_later(self, make, arguments, count):
-        """`extend` by ``make(*arguments)``, when a column is next looked at: most of many networks' histories never are.
+        """`extend` by ``make(*arguments)``, when a column is looked at: most of many networks' histories never are.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ class EarlyStopping:
     min_delta : float, default 0.0
         What counts as an improvement for `patience`. The best parameters are those of the best value, however narrow.
     monitor : str, default "val_loss"
-        A column of the history that is measured: "loss", "val_loss", "gradient_norm", a metric or ``val_`` and its name.
+        A measured column of the history: "loss", "val_loss", "gradient_norm", a metric or ``val_`` and its name.
     mode : {"auto", "min", "max"}
         Which is better; "auto" knows it for all but a user's own metrics.
 

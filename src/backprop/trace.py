@@ -34,7 +34,8 @@ class GradientCheck:
     Attributes
     ----------
     max_relative_error : float
-        Largest ``|analytic - numeric| / max(|analytic|, |numeric|, 1e-4 of the largest |analytic|)`` over the parameters.
+        Largest ``|analytic - numeric| / max(|analytic|, |numeric|, 1e-4 of the largest |analytic|)`` over the
+        parameters.
     analytic, numeric : ndarray
         The gradients compared, in the order of `indices`.
     indices : ndarray
