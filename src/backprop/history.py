@@ -1,5 +1,13 @@
 """History: what training did, epoch by epoch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
 COLUMNS = ("epoch", "loss", "penalty", "val_loss", "learning_rate", "gradient_norm", "seconds", "examples_per_second")
 TABLE_ROWS = 12          # a longer history prints its first and last epochs
 
@@ -52,9 +60,9 @@ class History:
     'epochs'
     """
 
-    def __init__(self, metrics=()):
+    def __init__(self, metrics: Iterable[str] = ()) -> None:
         self._names = (*COLUMNS, *metrics)
-        self._waiting = []               # what `extend_later` has promised; the lists are made when first looked at
+        self._waiting: list[tuple] = []      # what `extend_later` has promised; lists are made when first looked at
         self.stop_reason = None
         self.best_epoch = None
 
@@ -67,7 +75,7 @@ class History:
         self.__dict__.update(columns)
         return columns[name]
 
-    def keys(self):
+    def keys(self) -> list[str]:
         """Names of the columns; with `history[name]` this makes ``dict(history)`` the columns.
 
         Returns
@@ -76,23 +84,23 @@ class History:
         """
         return list(self._names)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> list:
         if name not in self._names:
             raise KeyError(name)
         return getattr(self, name)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.epoch)
 
     def __eq__(self, other):
         return self.to_dict() == other.to_dict() if isinstance(other, History) else NotImplemented
 
-    __hash__ = None
+    __hash__ = None         # type: ignore[assignment]
 
-    def measured(self):
+    def measured(self) -> list[str]:
         """Names of the columns that hold a value.
 
         Returns
@@ -101,7 +109,7 @@ class History:
         """
         return [name for name in self._names if any(value is not None for value in self[name])]
 
-    def last(self):
+    def last(self) -> dict[str, Any]:
         """The last epoch's measured values.
 
         Returns
@@ -110,7 +118,7 @@ class History:
         """
         return {name: self[name][-1] for name in self._names if self[name] and self[name][-1] is not None}
 
-    def to_dict(self, columns_only=False):
+    def to_dict(self, columns_only: bool = False) -> dict[str, Any]:
         """The history as plain lists, numbers and strings, as JSON takes them.
 
         Parameters
@@ -126,7 +134,7 @@ class History:
         return out if columns_only else {**out, "stop_reason": self.stop_reason, "best_epoch": self.best_epoch}
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: Mapping[str, Any]) -> History:
         """The history that `to_dict` wrote.
 
         Parameters
@@ -144,7 +152,7 @@ class History:
         history.stop_reason, history.best_epoch = values.get("stop_reason"), values.get("best_epoch")
         return history
 
-    def __add__(self, other):
+    def __add__(self, other: History) -> History:
         """This history continued by `other`; a column that one of them lacks is None there."""
         if not isinstance(other, History):
             return NotImplemented
@@ -154,7 +162,7 @@ class History:
         joined.stop_reason, joined.best_epoch = other.stop_reason, other.best_epoch
         return joined
 
-    def extend(self, columns, count):
+    def extend(self, columns: Mapping[str, Iterable], count: int) -> None:
         """Append `count` epochs: an iterable of values per column; a column left out gets None.
 
         Parameters
@@ -164,7 +172,7 @@ class History:
         """
         _extend({name: self[name] for name in self._names}, columns, count)
 
-    def extend_later(self, make, arguments, count):
+    def extend_later(self, make: Callable, arguments: tuple, count: int) -> None:
         """`extend` by make(*arguments), when a column is next looked at: most of many networks' histories never are.
 
         Parameters
@@ -179,7 +187,7 @@ class History:
         else:
             self._waiting.append((make, arguments, count))
 
-    def trim(self):
+    def trim(self) -> None:
         """Drop the epoch that an interruption left half written, so that all columns are equally long again."""
         length = min(len(self[name]) for name in self._names)
         for name in self._names:

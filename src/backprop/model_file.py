@@ -22,6 +22,8 @@ A reader refuses what it does not know: an unknown key, tensor or name is an err
 older readers would get wrong raises VERSION.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
@@ -32,6 +34,7 @@ import os
 import stat
 import time
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,6 +43,12 @@ from backprop.errors import ModelFormatError, ModelVersionError
 from backprop.history import COLUMNS, History
 from backprop.network import Network
 from backprop.training import TrainingState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
+
+    from backprop._types import PathLike
 
 FORMAT = "backprop"
 VERSION = 1
@@ -57,7 +66,7 @@ _STOPPING_KEYS = ("rule", "sign", "value", "epoch", "reference", "waited", "numb
 _TRAINING_KEYS = ("optimizer", "numbers", "schedule", "schedule_state", "split_seed", "visits", "dropout_key")
 
 
-def save(path, model):
+def save(path: PathLike, model: Any) -> None:
     """Write a network or a `Model` to one file, atomically.
 
     The file appears whole or not at all: it is written beside `path` under another name, flushed to the disk, and
@@ -98,7 +107,7 @@ def save(path, model):
     write_atomically(path, data)
 
 
-def load(path):
+def load(path: PathLike) -> Any:
     """Read back what was saved: parameters, optimizer state, generator, epoch count, last history.
 
     Training goes on as if it had never been interrupted, to the last bit.
@@ -128,7 +137,7 @@ def load(path):
         raise type(error)(f"{os.fsdecode(path)}: {error}") from None
 
 
-def checksum(path):
+def checksum(path: PathLike) -> str:
     """The SHA-256 of the model file at `path`, 64 hexadecimal digits, after comparing it with the content."""
     path = _check.path(path)
     try:
@@ -140,14 +149,14 @@ def checksum(path):
 # ---- writing ---------------------------------------------------------------------------------------------------
 
 
-def write_atomically(path, data):
+def write_atomically(path: PathLike, data: bytes) -> None:
     """Put the bytes `data` at `path`; afterwards, or after any failure, it holds the new or the old file, whole."""
     with replacing(path) as stream:
         stream.write(data)
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: PathLike) -> Iterator[BinaryIO]:
     """A binary stream whose content stands at `path` once the block ends; after any failure the old file does."""
     path = os.path.realpath(_check.path(path))
     mode = _mode_of(path)
@@ -218,7 +227,7 @@ def _mode_of(path):
     return stat.S_IMODE(found.st_mode)
 
 
-def check_target(path):
+def check_target(path: PathLike) -> None:
     """Refuse, with the error that saving would raise, a path where no file can be written; nothing is written."""
     path = os.path.realpath(_check.path(path))
     _mode_of(path)
@@ -237,7 +246,7 @@ def _sync_folder(folder):
         os.close(descriptor)
 
 
-def encode(kind, network, properties):
+def encode(kind: str, network: Network, properties: dict[str, Any]) -> bytes:
     """The bytes of a model file; `properties` is what the kind keeps besides the network, a dict that JSON can hold."""
     from safetensors.numpy import save as to_bytes  # loaded only when a model is saved
 
@@ -247,7 +256,7 @@ def encode(kind, network, properties):
         raise ValueError("the network's loss is a function, which a model file cannot hold")
     if not np.isfinite(network.parameters).all():
         raise ValueError("the network's parameters are not finite; such a model is not saved")
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     document = {
         "format": FORMAT, "version": VERSION, "library": __version__, "kind": kind, "properties": properties,
         "network": _network_document(network, tensors),

@@ -56,7 +56,7 @@ class Stream:
     def __iter__(self):
         return self.epoch(0)
 
-    def epoch(self, number):
+    def epoch(self, number: int):
         """The chunks of an epoch.
 
         Parameters
@@ -220,7 +220,8 @@ class LineRows:
     """Rows of a text file. A first pass notes what must be known before an epoch, where that is anything: where chunks
     begin, for another order than the file's; the labels; the width."""
 
-    reader_class = column = None
+    reader_class: type
+    column: int | None = None
 
     def __init__(self, path, options, classes, chunk_rows, shuffle):
         self.path, self.options, self.chunk_rows = path, options, chunk_rows
