@@ -48,7 +48,8 @@ def public_functions():
 
 def test_every_public_signature_has_hints():
     seen = dict(public_functions())
-    assert {"Network.train", "Network.weights", "train_many", "load", "MLPClassifier.__init__", "cosine.rate"} <= set(seen)
+    assert {"Network.train", "Network.weights", "train_many", "load", "MLPClassifier.__init__",
+            "cosine.rate"} <= set(seen)
     bare = [f"{name}: {parameter.name}" for name, function in seen.items()
             for parameter in inspect.signature(function).parameters.values()
             if parameter.annotation is parameter.empty and parameter.name not in ("self", "cls")]
@@ -67,7 +68,8 @@ def test_the_stub_of_the_core_names_its_functions_and_their_parameters():
             parameters = [(p.name, None if p.default is p.empty else repr(p.default))
                           for p in inspect.signature(function).parameters.values()]
             arguments = declared[name].args
-            defaults = [None] * (len(arguments.args) - len(arguments.defaults)) + [*map(ast.unparse, arguments.defaults)]
+            defaults = [*map(ast.unparse, arguments.defaults)]
+            defaults = [None] * (len(arguments.args) - len(defaults)) + defaults
             assert [(a.arg, default) for a, default in zip(arguments.args, defaults)] == parameters, name
 
 
@@ -104,8 +106,8 @@ net.train([[0.0, 1.0]], [[1.0]], epoch=3)
 net.learn_one([0.0], [1.0])
 bp.nowhere
 '''
-REVEALED = ["backprop.history.History", "numpy.ndarray", "float", "numpy.ndarray", "list[", "list[float | None]", "list[",
-            "backprop.perceptron.Perceptron", "backprop.data.Dataset", "backprop.descent.DescentResult"]
+REVEALED = ["backprop.history.History", "numpy.ndarray", "float", "numpy.ndarray", "list[", "list[float | None]",
+            "list[", "backprop.perceptron.Perceptron", "backprop.data.Dataset", "backprop.descent.DescentResult"]
 REFUSED = {"arg-type": 'incompatible type "str"', "call-arg": "epoch", "attr-defined": "nowhere"}
 
 
@@ -113,8 +115,8 @@ REFUSED = {"arg-type": 'incompatible type "str"', "call-arg": "epoch", "attr-def
 def test_mypy_sees_the_public_names_of_the_installed_package(tmp_path):
     pytest.importorskip("mypy", reason="mypy is not installed (the extra `dev`)")
     (tmp_path / "user.py").write_text(USER)
-    out = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", "user.py"],
-                         cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    out = subprocess.run([sys.executable, "-m", "mypy", "--follow-imports", "silent", "--cache-dir", tmp_path / "cache",
+                          "user.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
                          env={"MYPYPATH": str(PACKAGE.parent), "PATH": ""})
     lines = out.stdout.splitlines()
     revealed = [line.split("Revealed type is ")[1] for line in lines if "Revealed type" in line]
@@ -132,6 +134,9 @@ def test_the_stubs_agree_with_the_compiled_modules(tmp_path):
     pytest.importorskip("mypy", reason="mypy is not installed (the extra `dev`)")
     config = tmp_path / "mypy.ini"
     config.write_text("[mypy]\ndisable_error_code = import-untyped, import-not-found\n")
+    allowed = tmp_path / "allowed"
+    allowed.write_text("backprop\\._(core|cpu)\\.__test__\n")          # Cython's, for doctest
     out = subprocess.run([sys.executable, "-m", "mypy.stubtest", "--mypy-config-file", config, "backprop._core",
-                          "backprop._cpu"], capture_output=True, text=True, timeout=300, cwd=PACKAGE.parent)
+                          "backprop._cpu", "--allowlist", allowed], capture_output=True, text=True, timeout=120,
+                         cwd=PACKAGE.parent)
     assert out.returncode == 0, out.stdout + out.stderr

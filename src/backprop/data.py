@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from backprop._types import ArrayLike, FloatArray, PathLike, Seed
 
+SHOWN_ROWS, SHOWN_COLUMNS = 5, 12        # of a data set in a notebook
+
 __all__ = ["Dataset", "Standardizer", "Stream", "digits", "load", "one_hot", "split", "stream"]
 
 
@@ -83,6 +85,23 @@ class Dataset:
         else:
             parts.append(f"{self.y.dtype}" if self.y.ndim == 1 else f"{self.y.dtype} x {self.y.shape[1]}")
         return f"Dataset(X: {rows} rows x {features} features, y: {', '.join(parts)})"
+
+    def _repr_html_(self):
+        from backprop import _html
+
+        columns = min(self.X.shape[1], SHOWN_COLUMNS)
+        names = self.feature_names or [f"X[:, {j}]" for j in range(columns)]
+        more = ["..."] if columns < self.X.shape[1] else []
+        first = self.X[:SHOWN_ROWS]
+        first = first.toarray() if _sparse.is_sparse(first) else first
+        rows = [[*(f"{value:.6g}" for value in row[:columns]), *more] for row in first]
+        header = [*map(str, names[:columns]), *more]
+        if self.y is not None:
+            header.append(self.target_name or "y")
+            rows = [[*row, str(target)] for row, target in zip(rows, self.y)]
+        if len(rows) < self.X.shape[0]:
+            rows.append(["..."] * len(header))
+        return _html.table(header, rows, repr(self))
 
 
 def load(path: PathLike, target: str | int | None = None, *, header: bool | str = "auto", delimiter: str | None = None,

@@ -60,13 +60,24 @@ class History:
     'epochs'
     """
 
+    epoch: list[int]
+    loss: list[float]
+    penalty: list[float]
+    val_loss: list[float | None]
+    learning_rate: list[float | None]
+    gradient_norm: list[float | None]
+    seconds: list[float]
+    examples_per_second: list[float]
+    stop_reason: str | None
+    best_epoch: int | None
+
     def __init__(self, metrics: Iterable[str] = ()) -> None:
         self._names = (*COLUMNS, *metrics)
         self._waiting: list[tuple] = []      # what `extend_later` has promised; lists are made when first looked at
         self.stop_reason = None
         self.best_epoch = None
 
-    def __getattr__(self, name):         # called for what is not there yet: the columns, before they are looked at
+    def __getattr__(self, name: str) -> Any:     # called for what is not there yet: the columns, at first
         if name.startswith("_") or name not in self._names:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         columns = {column: [] for column in self._names}
@@ -200,18 +211,33 @@ class History:
         return (f"History({len(self)} epochs, loss {self.loss[0]:.6g} -> {self.loss[-1]:.6g}{val}, "
                 f"{sum(self.seconds):.3g} s, stop_reason={self.stop_reason!r})")
 
-    def __str__(self):
+    def _cells(self):
+        """The table as texts, its header first; a long history's first and last epochs."""
         names = [name for name in self.measured() if name != "penalty" or any(self.penalty)]
-        if not names:
-            return repr(self)
         rows = range(len(self))
         if len(self) > TABLE_ROWS:
             rows = [*rows[:TABLE_ROWS // 2], None, *rows[-TABLE_ROWS // 2:]]
-        cells = [names, *[["..." if row is None else cell(self[name][row]) for name in names] for row in rows]]
-        widths = [max(len(line[k]) for line in cells) for k in range(len(names))]
+        return [names, *[["..." if row is None else cell(self[name][row]) for name in names] for row in rows]]
+
+    def _end(self):
+        best = "" if self.best_epoch is None else f"; best_epoch: {self.best_epoch}"
+        return f"stop_reason: {self.stop_reason}{best}"
+
+    def __str__(self):
+        cells = self._cells()
+        if not cells[0]:
+            return repr(self)
+        widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in cells]
-        return "\n".join([*lines, f"stop_reason: {self.stop_reason}"
-                                  + ("" if self.best_epoch is None else f"; best_epoch: {self.best_epoch}")])
+        return "\n".join([*lines, self._end()])
+
+    def _repr_html_(self):
+        from backprop import _html
+
+        header, *rows = self._cells()
+        if not header:
+            return _html.preformatted(repr(self))
+        return _html.table(header, rows, f"{len(self)} epochs; {self._end()}")
 
 
 def _extend(lists, columns, count):

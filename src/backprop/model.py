@@ -80,6 +80,28 @@ class Model:
             raise ValueError(f"the columns make {sum(column.width for column in self.columns)} inputs, "
                              f"and the network has {n_inputs}")
 
+    def _parts(self):
+        """(what, text) of everything beside the network."""
+        parts = []
+        if self.classes is not None:
+            parts.append(("classes", _check.shown(self.classes.tolist())))
+        if self.target is not None:
+            parts.append(("target", repr(self.target)))
+        if self.feature_names is not None:
+            parts.append(("features", _check.shown(self.feature_names)))
+        for name in ("scaler", "target_scaler"):
+            if getattr(self, name) is not None:
+                parts.append((name, repr(getattr(self, name))))
+        return parts
+
+    def __repr__(self):
+        return f"Model({', '.join([repr(self.network), *[f'{what}={text}' for what, text in self._parts()]])})"
+
+    def _repr_html_(self):
+        from backprop import _html
+
+        return self.network._repr_html_() + _html.table(("model", ""), self._parts())
+
     def outputs(self, X: ArrayLike) -> FloatArray:
         """(n, d) raw rows -> (n, n_L): probabilities of the classes, or values in the target's units."""
         return self.outputs_of(self.inputs(X))

@@ -701,16 +701,29 @@ class Network:
         -------
         str
         """
+        rows = self._layers()
+        widths = [max(len(row[k]) for row in rows) for k in range(5)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+        lines.insert(1, "-" * max(len(line) for line in lines))
+        return "\n".join([*lines, self._totals()])
+
+    def _layers(self):
+        """The table of `summary` as texts, its header first."""
         rows = [("layer", "units", "activation", "weights", "biases"), ("0 (input)", str(self._sizes[0]), "", "", "")]
         for l, (n_in, n_out) in enumerate(zip(self._sizes, self._sizes[1:]), start=1):
             name = f"{l} (output)" if l == len(self._sizes) - 1 else str(l)
             rows.append((name, str(n_out), self._activations[l - 1], f"{n_in} x {n_out} = {n_in * n_out:,}",
                          f"{n_out:,}" if self._bias else "none"))
-        widths = [max(len(row[k]) for row in rows) for k in range(5)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-        lines.insert(1, "-" * max(len(line) for line in lines))
-        return "\n".join([*lines, f"loss: {self._loss}; parameters: {self.n_parameters:,}; "
-                                  f"epochs trained: {self.epochs_trained:,}"])
+        return rows
+
+    def _totals(self):
+        return f"loss: {self._loss}; parameters: {self.n_parameters:,}; epochs trained: {self.epochs_trained:,}"
+
+    def _repr_html_(self):
+        from backprop import _html
+
+        header, *rows = self._layers()
+        return _html.table(header, rows, f"Network; {self._totals()}")
 
     def __repr__(self):
         return (f"Network({'-'.join(str(n) for n in self._sizes)}, activations={'/'.join(self._activations)}, "
