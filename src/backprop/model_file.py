@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import math
@@ -44,6 +43,11 @@ from backprop.history import COLUMNS, History
 from backprop.network import Network
 from backprop.training import TrainingState
 
+try:
+    import fcntl
+except ImportError:                 # Windows: no locks of this kind, no permissions, no folders to be synced
+    fcntl = None                    # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, BinaryIO
@@ -54,6 +58,9 @@ FORMAT = "backprop"
 VERSION = 1
 MAX_HEADER = 100_000_000            # bytes: the limit of every safetensors reader
 GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+
+# Flags of a file that no child process inherits and that takes bytes as they are, as far as the system knows them.
+_PLAIN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 
 ABANDONED_SECONDS = 10              # a writer locks its file within this time of making it
 _PREFIX, _SUFFIX = b".backprop-", b".tmp"
@@ -165,14 +172,17 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
     temporary = os.path.join(os.fsencode(folder), _PREFIX + os.urandom(8).hex().encode() + _SUFFIX)
     try:
         # 0o666 less the umask, which the system subtracts; O_EXCL follows no link that somebody put there
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o666)
         with open(descriptor, "wb") as stream:
             _lock(descriptor)                            # until the file has its name: somebody is alive and writes it
-            if mode is not None:
+            if mode is not None and fcntl is not None:
                 os.fchmod(descriptor, mode)
             yield stream
             stream.flush()
             os.fsync(descriptor)
+            if fcntl is not None:
+                os.replace(temporary, path)
+        if fcntl is None:                                # Windows renames no open file
             os.replace(temporary, path)
     except BaseException:
         try:
@@ -185,6 +195,8 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
 
 def _lock(descriptor):
     """Whether the file, which nobody else has locked, is locked now; a lock ends with the process that holds it."""
+    if fcntl is None:
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:                                      # taken, or a file system without locks
@@ -206,6 +218,8 @@ def _remove_abandoned(folder):
 
 
 def _remove_unlocked(path):
+    if fcntl is None:                                    # no telling whether the writer is alive
+        return
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if _lock(descriptor):
@@ -235,7 +249,10 @@ def check_target(path: PathLike) -> None:
 
 
 def _sync_folder(folder):
-    """Make the new name last; a folder that may be written but not read cannot be opened for that."""
+    """Make the new name last; a folder that may be written but not read cannot be opened for that, nor any on
+    Windows."""
+    if fcntl is None:
+        return
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:
