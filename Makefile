@@ -44,9 +44,10 @@ streams: $(VENV)/installed ## time training from files of 10 million rows beside
 kernels: $(VENV)/tested ## time the kernels alone, after checking them against NumPy
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest bench --benchmark-only --benchmark-columns=min,median,rounds
 
-lint: | $(BIN)/pip ## check the style with ruff
-	$(BIN)/pip install --quiet ruff
+lint: $(VENV)/installed ## check the style with ruff, the type hints with mypy
+	$(BIN)/pip install --quiet ruff mypy
 	$(BIN)/ruff check .
+	$(BIN)/mypy --python-executable $(BIN)/python
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs docs/_build examples/*.ipynb build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks

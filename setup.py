@@ -3,10 +3,14 @@
 Every variant is a module of its own (`_core`, `_core_v3`, `_core_v4`), so that each function is compiled whole for its
 instruction set; `backprop._dispatch` picks one at import. A variant that the compiler cannot build is left out with a
 warning: the baseline alone is a complete library.
+
+The kernels need the vector extensions of GCC and Clang. Microsoft's compiler has none, so Windows takes LLVM's clang-cl,
+which must be on the PATH, and gets the baseline. Nobody has tried that build yet.
 """
 
 import os
 import platform
+import shutil
 import sys
 import tempfile
 
@@ -28,6 +32,9 @@ DIRECTIVES = {
 COMMON = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden",
           "-Wno-unused-function"]
 # -fno-trapping-math only allows speculation of operations whose exception flags nobody reads; no value changes.
+WINDOWS = sys.platform == "win32"
+if WINDOWS:
+    COMMON = ["/clang:" + flag for flag in COMMON if flag.startswith(("-O", "-ff", "-fno"))]
 VARIANTS = {
     "_core": [],
     "_core_v3": ["-march=x86-64-v3"],
@@ -51,8 +58,18 @@ class BuildExt(build_ext):
     """Drop the SIMD variants that this compiler cannot build, and say so."""
 
     def build_extensions(self):
+        if self.compiler.compiler_type == "msvc":
+            self._take_clang_cl()
         self.extensions = [e for e in self.extensions if self._can_compile(e)]
         super().build_extensions()
+
+    def _take_clang_cl(self):
+        """Compile with clang-cl, which takes the options and makes the objects of Microsoft's compiler."""
+        found = shutil.which("clang-cl")
+        if found is None:
+            raise SystemExit("backprop cannot be built by Microsoft's C compiler: put LLVM's clang-cl on the PATH")
+        self.compiler.initialize()
+        self.compiler.cc = found
 
     def _can_compile(self, ext):
         march = [f for f in ext.extra_compile_args if f.startswith("-m")]
@@ -72,7 +89,7 @@ class BuildExt(build_ext):
 
 
 def extensions():
-    names = VARIANTS if is_x86_64() else {"_core": []}
+    names = VARIANTS if is_x86_64() and not WINDOWS else {"_core": []}
     modules = []
     for name, flags in names.items():        # one call each: cythonize refuses two extensions on shared sources
         modules += cythonize([extension(name, flags)], compiler_directives=DIRECTIVES, quiet=True)

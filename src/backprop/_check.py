@@ -4,13 +4,19 @@ Kernels trust what comes out of these functions. They copy only when they must, 
 their messages name the argument, what came and what is expected, with the row and column of a bad value.
 """
 
+from __future__ import annotations
+
 import numbers
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backprop import _frames
 from backprop._dispatch import core
+
+if TYPE_CHECKING:
+    from backprop._types import FloatArray
 
 MAX_ELEMENTS = 2**40        # beyond this a size is a mistake, and the error comes before the allocation
 _FLOAT64 = np.dtype(np.float64)
@@ -20,7 +26,7 @@ def _kind(value):
     return type(value).__name__
 
 
-def shown(value):
+def shown(value) -> str:
     """`value` as a message quotes it: its repr on one line, cut where it grows past a line."""
     if isinstance(value, (str, bytes)) and len(value) > 100:
         value = value[:100]                              # the repr of a whole file would take its time
@@ -33,7 +39,7 @@ def _got(value):
     return "None" if value is None else f"{_kind(value)} {shown(value)}"
 
 
-def array(value, name, ndim, *, copy=False):
+def array(value, name, ndim, *, copy=False) -> FloatArray:
     """`value` as a finite, aligned, C-contiguous, native float64 array of `ndim` dimensions (1 or 2).
 
     Raises ValueError (NaN, inf, ragged, complex, wrong number of dimensions) or TypeError (strings, objects, None).
@@ -139,7 +145,7 @@ def _where(index):
     return f"row {index[0]}" if len(index) == 1 else f"index {index}"
 
 
-def finite(values, name):
+def finite(values, name) -> None:
     """Raise ValueError with row and column if the float64 array `values` holds NaN or inf."""
     if np.isfinite(values).all():
         return
@@ -149,7 +155,7 @@ def finite(values, name):
     raise ValueError(f"{name} holds {what} at {_where(index)}; every value must be finite")
 
 
-def matrix(value, name="X", *, columns=None, of=None, allow_empty=False):
+def matrix(value, name="X", *, columns=None, of=None, allow_empty=False) -> FloatArray:
     """A batch: 2-D, at least one row and one column, `columns` wide where that is given (`of` says by what)."""
     out = array(value, name, 2)
     if out.shape[1] == 0 or (out.shape[0] == 0 and not allow_empty):
@@ -159,7 +165,7 @@ def matrix(value, name="X", *, columns=None, of=None, allow_empty=False):
     return out
 
 
-def vector(value, name="x", *, length=None, of=None):
+def vector(value, name="x", *, length=None, of=None) -> FloatArray:
     """One example or one value per row: 1-D, not empty, `length` long where that is given."""
     out = array(value, name, 1)
     if out.size == 0:
@@ -181,7 +187,7 @@ def _same_rows(found, rows, name):
         raise ValueError(f"{name} has {found} rows, but X has {rows}")
 
 
-def targets(value, name, *, rows, columns):
+def targets(value, name, *, rows, columns) -> FloatArray:
     """Targets of a network: (rows, columns); a 1-D array of `rows` values serves a network with one output."""
     raw = value if _is_ready(value) else _float64(value, name)
     if raw.ndim == 1 and columns == 1:
@@ -193,7 +199,7 @@ def targets(value, name, *, rows, columns):
     return out
 
 
-def weights(value, name, *, rows, zero=False):
+def weights(value, name, *, rows, zero=False) -> FloatArray:
     """Weights of examples: (rows,) finite, none negative, not all zero unless `zero`."""
     out = vector(value, name, length=rows, of="one per row")
     if (out < 0).any():
@@ -204,7 +210,7 @@ def weights(value, name, *, rows, zero=False):
     return out
 
 
-def integer(value, name, *, minimum=None, maximum=None):
+def integer(value, name, *, minimum=None, maximum=None) -> int:
     """A whole number as int; bools and floats are refused."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {_got(value)}")
@@ -216,7 +222,7 @@ def integer(value, name, *, minimum=None, maximum=None):
     return value
 
 
-def real(value, name, *, above=None, minimum=None, below=None, maximum=None):
+def real(value, name, *, above=None, minimum=None, below=None, maximum=None) -> float:
     """A finite real number as float; `above` and `below` are strict bounds, `minimum` and `maximum` are not."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {_got(value)}")
@@ -232,14 +238,14 @@ def real(value, name, *, above=None, minimum=None, below=None, maximum=None):
     return value
 
 
-def boolean(value, name):
+def boolean(value, name) -> bool:
     """True or False (NumPy's bool included); anything else is a TypeError."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {_got(value)}")
     return bool(value)
 
 
-def path(value, name="path"):
+def path(value, name="path") -> str | bytes:
     """A file's name, str or bytes, from what `os.fspath` takes."""
     try:
         return os.fspath(value)
@@ -247,7 +253,7 @@ def path(value, name="path"):
         raise TypeError(f"{name} must be str, bytes or os.PathLike, got {_got(value)}") from None
 
 
-def choice(value, name, names):
+def choice(value, name, names) -> str:
     """One of `names`; the error lists them."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a name, got {_kind(value)}; expected one of {', '.join(names)}")
@@ -256,7 +262,7 @@ def choice(value, name, names):
     return value
 
 
-def generator(seed, name="seed"):
+def generator(seed, name="seed") -> np.random.Generator:
     """A NumPy Generator from None, an integer >= 0, a Generator (used as it is) or a legacy RandomState."""
     if isinstance(seed, np.random.Generator):
         return seed
@@ -267,7 +273,7 @@ def generator(seed, name="seed"):
     return np.random.default_rng(integer(seed, name, minimum=0))
 
 
-def labels(value, name="y", *, rows=None):
+def labels(value, name="y", *, rows=None) -> np.ndarray:
     """Class labels of any sortable kind (strings, bools, integers, floats) as a 1-D array, not empty, no NaN."""
     try:
         out = _frames.labels(value, name) if _frames.is_frame(value) else np.asarray(value)

@@ -5,7 +5,7 @@ import platform
 from backprop import _dispatch
 
 
-def show_config():
+def show_config() -> dict:
     """Print and return the library's configuration.
 
     Returns

@@ -26,7 +26,6 @@ from libc.math cimport INFINITY, NAN, ceil
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 from libc.stdlib cimport calloc, free
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from cpython.pycapsule cimport PyCapsule_New, PyCapsule_GetPointer
 
 cdef extern from "simd.h" nogil:
@@ -86,6 +85,9 @@ cdef extern from "team.h" nogil:
     void bp_wait(bp_barrier *barrier) noexcept
     void bp_abandon(bp_barrier *barrier) noexcept
     bint bp_abandoned(bp_barrier *barrier) noexcept
+
+cdef extern from "clock.h" nogil:
+    double bp_clock() noexcept
 
 
 cdef inline Py_ssize_t pad8(Py_ssize_t n) noexcept nogil:

@@ -4,8 +4,11 @@ The environment variable ``BACKPROP_SIMD`` (``baseline``, ``v3`` or ``v4``) forc
 never a silent fallback. Everything else in the package says ``from backprop._dispatch import core``.
 """
 
+from __future__ import annotations
+
 import importlib
 import os
+from typing import TYPE_CHECKING
 
 from backprop import _cpu
 
@@ -42,10 +45,15 @@ def _pick():
     return forced, module
 
 
-variant, core = _pick()
+if TYPE_CHECKING:
+    from backprop import _core as core  # every variant has its functions
+
+    variant: str
+else:
+    variant, core = _pick()
 
 
-def available():
+def available() -> list[str]:
     """Names of the variants that are built and that this processor runs, slowest first."""
     from importlib.util import find_spec
 

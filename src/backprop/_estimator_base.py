@@ -28,13 +28,13 @@ except ImportError:
         """The method itself: there are no callbacks to tear down."""
         return method
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:                          # type: ignore[no-redef]
         """No callbacks of scikit-learn's protocol."""
 
 BLOCK = 4096             # rows of a sparse matrix that are dense at a time; it changes no bit
 
 if validate_data is None:
-    class BaseEstimator:
+    class BaseEstimator:                                 # type: ignore[no-redef]
         """Parameters by name, as scikit-learn's class of this name has them."""
 
         @classmethod
@@ -61,7 +61,7 @@ if validate_data is None:
                        if repr(getattr(self, name)) != repr(defaults[name]))
             return f"{type(self).__name__}({', '.join(changed)})"
 
-    class ClassifierMixin:
+    class ClassifierMixin:                               # type: ignore[no-redef]
         """A classifier's `score`."""
 
         _estimator_type = "classifier"
@@ -71,7 +71,7 @@ if validate_data is None:
             right = np.asarray(y) == self.predict(X)
             return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=sample_weight))
 
-    class RegressorMixin:
+    class RegressorMixin:                                # type: ignore[no-redef]
         """A regressor's `score`."""
 
         _estimator_type = "regressor"

@@ -1,5 +1,7 @@
 """What `MLPClassifier` and `MLPRegressor` share: parameters, fit, the state between calls, prediction, saving."""
 
+from __future__ import annotations
+
 import copy
 import math
 import numbers

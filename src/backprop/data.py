@@ -7,10 +7,13 @@
 ((1438, 64), (1438, 10))
 """
 
+from __future__ import annotations
+
 import numbers
 import os
 from dataclasses import dataclass
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +22,14 @@ from backprop._read_libsvm import MAX_FEATURES
 from backprop._read_source import Options
 from backprop.errors import sklearn_or_own
 from backprop.streams import Stream, open_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from backprop._types import ArrayLike, FloatArray, PathLike, Seed
+
+SHOWN_ROWS, SHOWN_COLUMNS = 5, 12        # of a data set in a notebook
 
 __all__ = ["Dataset", "Standardizer", "Stream", "digits", "load", "one_hot", "split", "stream"]
 
@@ -52,7 +63,7 @@ class Dataset:
     target_name: str | None = None
     classes: np.ndarray | None = None
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter((self.X, self.y))
 
     def __getitem__(self, key):
@@ -75,9 +86,27 @@ class Dataset:
             parts.append(f"{self.y.dtype}" if self.y.ndim == 1 else f"{self.y.dtype} x {self.y.shape[1]}")
         return f"Dataset(X: {rows} rows x {features} features, y: {', '.join(parts)})"
 
+    def _repr_html_(self):
+        from backprop import _html
 
-def load(path, target=None, *, header="auto", delimiter=None, drop=(), target_kind="auto", zero_based=None,
-         n_features=None, sparse=None):
+        columns = min(self.X.shape[1], SHOWN_COLUMNS)
+        names = self.feature_names or [f"X[:, {j}]" for j in range(columns)]
+        more = ["..."] if columns < self.X.shape[1] else []
+        first = self.X[:SHOWN_ROWS]
+        first = first.toarray() if _sparse.is_sparse(first) else first
+        rows = [[*(f"{value:.6g}" for value in row[:columns]), *more] for row in first]
+        header = [*map(str, names[:columns]), *more]
+        if self.y is not None:
+            header.append(self.target_name or "y")
+            rows = [[*row, str(target)] for row, target in zip(rows, self.y)]
+        if len(rows) < self.X.shape[0]:
+            rows.append(["..."] * len(header))
+        return _html.table(header, rows, repr(self))
+
+
+def load(path: PathLike, target: str | int | None = None, *, header: bool | str = "auto", delimiter: str | None = None,
+         drop: str | int | Sequence[str | int] = (), target_kind: str = "auto", zero_based: bool | None = None,
+         n_features: int | None = None, sparse: bool | None = None) -> Dataset:
     """Read a data file: exactly what it holds, or an error that says where it is wrong.
 
     The format is recognised by the first bytes, or by the name: CSV, TSV and other delimited text (.csv, .tsv, .tab,
@@ -176,8 +205,10 @@ def read(path, options):
     return Dataset(table.X, table.y, table.feature_names, table.target_name, classes)
 
 
-def stream(path, target=None, chunk_rows=65536, shuffle=False, seed=None, *, classes=None, header="auto",
-           delimiter=None, drop=(), zero_based=None, n_features=None, sparse=None):
+def stream(path: PathLike, target: str | int | None = None, chunk_rows: int = 65536, shuffle: bool = False,
+           seed: int | None = None, *, classes: ArrayLike | None = None, header: bool | str = "auto",
+           delimiter: str | None = None, drop: str | int | Sequence[str | int] = (), zero_based: bool | None = None,
+           n_features: int | None = None, sparse: bool | None = None) -> Stream:
     """A data file chunk by chunk, for `Network.train` and for files that are larger than memory.
 
     Training on a stream keeps about three chunks in memory, and the next chunk is read while one is trained on. Batches
@@ -267,7 +298,7 @@ def _delimiter(value):
     return value
 
 
-def digits():
+def digits() -> Dataset:
     """1,797 handwritten digits, each scanned as 8x8 pixels: the data set that comes with the package.
 
     Returns
@@ -294,7 +325,8 @@ def digits():
     return dataset
 
 
-def split(X, y, test_size=0.25, stratify=False, seed=None):
+def split(X: Any, y: ArrayLike, test_size: float | int = 0.25, stratify: bool = False,
+          seed: Seed = None) -> tuple[Any, Any, np.ndarray, np.ndarray]:
     """Split examples at random into a training and a test part.
 
     Parameters
@@ -339,7 +371,7 @@ def split(X, y, test_size=0.25, stratify=False, seed=None):
     return X[train], X[test], y[train], y[test]
 
 
-def _targets(y, rows):
+def _targets(y, rows) -> np.ndarray:
     if np.ndim(y) != 2:
         return _check.labels(y, "y", rows=rows)
     y = _check.array(y, "y", 2)
@@ -384,7 +416,7 @@ def _shares(rows, total):
     return counts
 
 
-def one_hot(y, classes=None):
+def one_hot(y: ArrayLike, classes: ArrayLike | None = None) -> FloatArray:
     """Labels as rows of zeros with a single one.
 
     Parameters
@@ -463,14 +495,14 @@ class Standardizer:
     array([[3., 1.]])
     """
 
-    def fit(self, X):
+    def fit(self, X: ArrayLike) -> Standardizer:
         """Take mean and scale from X (n, d); returns self."""
         X = _check.matrix(X)
         self.mean_, self.scale_ = _moments(X)
         self.n_features_in_ = X.shape[1]
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> FloatArray:
         """(n, d) -> (n, d): ``(X - mean_) / scale_`` as a new array; ValueError where the result overflows."""
         X = self._fitting(X)
         with np.errstate(over="ignore"):
@@ -478,11 +510,11 @@ class Standardizer:
         _check.finite(out, "the standardized X")
         return out
 
-    def fit_transform(self, X):
+    def fit_transform(self, X: ArrayLike) -> FloatArray:
         """`fit`, then `transform` the same X."""
         return self.fit(X).transform(X)
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> FloatArray:
         """(n, d) -> (n, d): ``X * scale_ + mean_``, what `transform` undoes; ValueError where the result overflows."""
         X = self._fitting(X)
         with np.errstate(over="ignore"):
@@ -498,13 +530,13 @@ class Standardizer:
         self._require_fit()
         return _check.matrix(X, columns=self.n_features_in_, of="as many as fit saw")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, list[float]]:
         """``{"mean": [...], "scale": [...]}`` of Python floats, which JSON keeps to the last bit."""
         self._require_fit()
         return {"mean": self.mean_.tolist(), "scale": self.scale_.tolist()}
 
     @classmethod
-    def from_dict(cls, state):
+    def from_dict(cls, state: Mapping[str, Any]) -> Standardizer:
         """The Standardizer that `to_dict` described; ValueError or TypeError for anything else."""
         if not isinstance(state, dict) or set(state) != {"mean", "scale"}:
             raise ValueError(f"a Standardizer is a dict of mean and scale, got {state!r}")

@@ -1,12 +1,20 @@
 """Gradient descent on any differentiable function of several variables."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from backprop import _check
 from backprop.errors import DivergenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from backprop._types import ArrayLike, FloatArray, Seed
 
 ARMIJO = 1e-4                   # share of the decrease promised by the gradient that a step must bring
 PRECISION = 64 * np.finfo(np.float64).eps   # relative rounding error that an f made of a few dozen operations may have
@@ -34,7 +42,7 @@ class DescentState:
     w: np.ndarray
     value: float
     gradient: np.ndarray
-    learning_rate: float
+    learning_rate: float | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,8 +90,11 @@ class DescentResult:
                     f"{self.stop_reason!r} after n_iter={self.n_iter}, value={self.value:.6g}, w={self.w})")
 
 
-def gradient_descent(f, w0, gradient=None, learning_rate=None, tol=1e-8, max_iter=10_000, record_path=False,
-                     callback=None, *, random_state=None):
+def gradient_descent(f: Callable[[FloatArray], float], w0: ArrayLike | int,
+                     gradient: Callable[[FloatArray], ArrayLike] | None = None, learning_rate: float | None = None,
+                     tol: float = 1e-8, max_iter: int = 10_000, record_path: bool = False,
+                     callback: Callable[[DescentState], Any] | None = None, *,
+                     random_state: Seed = None) -> DescentResult:
     """Minimise a differentiable function f(w_1, ..., w_d) by gradient descent.
 
     All variables are updated simultaneously, w := w - η ∇f(w), until no partial derivative is larger than `tol`.
@@ -176,8 +187,8 @@ def gradient_descent(f, w0, gradient=None, learning_rate=None, tol=1e-8, max_ite
         if callback is not None and callback(DescentState(len(values) - 1, point.w.copy(), point.value,
                                                           point.gradient.copy(), point.learning_rate)):
             stop = "callback"
-    path = np.array(path) if record_path else None
-    return DescentResult(point.w, point.value, point.gradient, np.array(values), path, len(values) - 1,
+    return DescentResult(point.w, point.value, point.gradient, np.array(values),
+                         np.array(path) if record_path else None, len(values) - 1,
                          stop in ("gradient", "precision", "step"), stop)
 
 

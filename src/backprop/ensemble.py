@@ -1,10 +1,21 @@
 """Several networks as one: the mean of their predictions, and how far they spread."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from backprop import _check
 from backprop.examples import Examples
 from backprop.many import check_networks, train_many
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from backprop._types import ArrayLike, Seed
+    from backprop.network import Network
 
 
 class Ensemble:
@@ -37,7 +48,7 @@ class Ensemble:
     (True, True)
     """
 
-    def __init__(self, networks, bootstrap: bool = True, seed=None):
+    def __init__(self, networks: Iterable[Network], bootstrap: bool = True, seed: Seed = None) -> None:
         self.networks = check_networks(networks)
         if not self.networks:
             raise ValueError("networks is empty")
@@ -68,7 +79,8 @@ class Ensemble:
         n = _check.integer(n, "n", minimum=1)
         return np.random.default_rng([self._seed, member]).integers(n, size=n) if self.bootstrap else np.arange(n)
 
-    def train(self, X, Y, sample_weight=None, n_threads: int | None = None, progress: bool = False, **options) -> list:
+    def train(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None, n_threads: int | None = None,
+              progress: bool = False, **options: Any) -> list:
         """Train all members by `backprop.train_many`; calling again continues.
 
         Parameters
@@ -91,18 +103,18 @@ class Ensemble:
         As `backprop.train_many`.
         """
         X, Y, weight = self.networks[0]._examples(X, Y, sample_weight)
-        datasets = (X, Y, weight)
+        datasets: tuple | list[tuple] = (X, Y, weight)
         if self.bootstrap:
             whole = Examples(X, Y, weight)
             samples = [whole.rows(self.rows(k, len(whole))) for k in range(len(self.networks))]
             datasets = [(sample.X, sample.Y, sample.weight) for sample in samples]
         return train_many(self.networks, datasets, n_threads, progress=progress, **options)
 
-    def predict_each(self, X) -> np.ndarray:
+    def predict_each(self, X: ArrayLike) -> np.ndarray:
         """(k, n, n_L): the outputs of each of the k members for (n, n_0) inputs."""
         return np.stack([network.predict(X) for network in self.networks])
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The mean of the members' outputs.
 
         Parameters
@@ -119,7 +131,7 @@ class Ensemble:
 
     __call__ = predict
 
-    def spread(self, X) -> np.ndarray:
+    def spread(self, X: ArrayLike) -> np.ndarray:
         """The standard deviation of the members' outputs, √(Σ_k (y'_k - mean)² / k).
 
         Parameters
@@ -134,7 +146,7 @@ class Ensemble:
         """
         return self.predict_each(X).std(axis=0)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.networks)
 
     def __repr__(self):

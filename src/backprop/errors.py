@@ -5,8 +5,15 @@ wrong state `RuntimeError`. `NotFittedError` and `ConvergenceWarning` are scikit
 where scikit-learn is imported (`sklearn_or_own`).
 """
 
+from __future__ import annotations
+
 import functools
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
 
 
 class DataFormatError(ValueError):
@@ -24,7 +31,8 @@ class DataFormatError(ValueError):
         Position in a binary file, in bytes from 0.
     """
 
-    def __init__(self, message, *, path=None, line=None, column=None, offset=None):
+    def __init__(self, message: str, *, path: str | None = None, line: int | None = None, column: int | None = None,
+                 offset: int | None = None) -> None:
         self.message, self.path, self.line, self.column, self.offset = message, path, line, column, offset
         where = [] if path is None else [str(path)]
         where += [f"{word} {value}" for word, value in (("line", line), ("column", column), ("offset", offset))
@@ -72,12 +80,16 @@ class TrainingErrors(ExceptionGroup):
         Of all networks, None for those that failed; what those did before is in their `history`.
     """
 
-    def __new__(cls, message, exceptions, indices=(), histories=()):
+    indices: tuple[int, ...]
+    histories: tuple
+
+    def __new__(cls, message: str, exceptions: Sequence[Exception], indices: Iterable[int] = (),
+                histories: Iterable = ()) -> TrainingErrors:
         self = super().__new__(cls, message, exceptions)
         self.indices, self.histories = tuple(indices), tuple(histories)
         return self
 
-    def derive(self, exceptions):
+    def derive(self, exceptions: Sequence[Any]) -> TrainingErrors:       # type: ignore[override]
         indices = [i for i, error in zip(self.indices, self.exceptions) if error in exceptions]
         return TrainingErrors(self.message, exceptions, indices, self.histories)
 
@@ -90,7 +102,7 @@ class ConvergenceWarning(UserWarning):
     """Training ended before it converged (scikit-learn's class of this name, too, where that is imported)."""
 
 
-def sklearn_or_own(name):
+def sklearn_or_own(name: str) -> type:
     """`NotFittedError` or `ConvergenceWarning` as it is raised: a class that is scikit-learn's of that name, too, where
     scikit-learn is imported.
 

@@ -4,6 +4,10 @@ Change the import and nothing else; docs/from-sklearn.md lists every difference.
 scikit-learn's base classes where it is installed; without it everything but scikit-learn's own tools works.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -12,6 +16,13 @@ from backprop._estimator_base import ClassifierMixin, RegressorMixin, available_
 from backprop._labels import Labels, unique
 from backprop._mlp import MLP
 from backprop.network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from backprop._types import Seed
+    from backprop.optimizers import Optimizer
 
 SMALL = 1e-200           # probabilities whose logarithm comes from the net inputs
 
@@ -123,13 +134,17 @@ class MLPClassifier(ClassifierMixin, MLP):
     _y_numeric = False
     _check_y = staticmethod(Labels.of)
 
-    def __init__(self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
-                 learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
-                 random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
-                 early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
-                 n_iter_no_change=10, max_fun=15000, loss="log_loss", class_weight=None, init="auto", l1=0.0,
-                 dropout=0.0, clip_norm=None, max_norm=None, max_seconds=None, n_threads=1, metrics=None,
-                 callbacks=None):
+    def __init__(self, hidden_layer_sizes: int | Sequence[int] = (100,), activation: str | Sequence[str] = "relu", *,
+                 solver: str | Optimizer = "adam", alpha: float = 0.0001, batch_size: int | str = "auto",
+                 learning_rate: Any = "constant", learning_rate_init: float = 0.001, power_t: float = 0.5,
+                 max_iter: int = 200, shuffle: bool = True, random_state: Seed = None, tol: float = 1e-4,
+                 verbose: bool = False, warm_start: bool = False, momentum: float = 0.9,
+                 nesterovs_momentum: bool = True, early_stopping: bool = False, validation_fraction: float = 0.1,
+                 beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, n_iter_no_change: int = 10,
+                 max_fun: int = 15000, loss: str | Callable = "log_loss", class_weight: str | Mapping | None = None,
+                 init: str | tuple = "auto", l1: float = 0.0, dropout: float | Sequence[float] = 0.0,
+                 clip_norm: float | None = None, max_norm: float | None = None, max_seconds: float | None = None,
+                 n_threads: int = 1, metrics: Any = None, callbacks: Any = None) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.solver = solver
@@ -169,7 +184,7 @@ class MLPClassifier(ClassifierMixin, MLP):
 
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, X_val: ArrayLike | None = None,
-            y_val: ArrayLike | None = None) -> "MLPClassifier":
+            y_val: ArrayLike | None = None) -> MLPClassifier:
         """Train.
 
         Parameters
@@ -191,7 +206,7 @@ class MLPClassifier(ClassifierMixin, MLP):
 
     @available_if(MLP._check_solver)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
-                    classes: ArrayLike | None = None) -> "MLPClassifier":
+                    classes: ArrayLike | None = None) -> MLPClassifier:
         """Train for one epoch on the given rows, going on from the present state.
 
         Parameters
@@ -422,12 +437,17 @@ class MLPRegressor(RegressorMixin, MLP):
     _y_numeric = True
     _check_y = staticmethod(lambda y: _check.finite(_check._float64(y, "y"), "y"))
 
-    def __init__(self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam",
-                 alpha=0.0001, batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5,
-                 max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9,
-                 nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999,
-                 epsilon=1e-8, n_iter_no_change=10, max_fun=15000, init="auto", l1=0.0, dropout=0.0, clip_norm=None,
-                 max_norm=None, max_seconds=None, n_threads=1, metrics=None, callbacks=None):
+    def __init__(self, loss: str | Callable = "squared_error", hidden_layer_sizes: int | Sequence[int] = (100,),
+                 activation: str | Sequence[str] = "relu", *, solver: str | Optimizer = "adam", alpha: float = 0.0001,
+                 batch_size: int | str = "auto", learning_rate: Any = "constant", learning_rate_init: float = 0.001,
+                 power_t: float = 0.5, max_iter: int = 200, shuffle: bool = True, random_state: Seed = None,
+                 tol: float = 1e-4, verbose: bool = False, warm_start: bool = False, momentum: float = 0.9,
+                 nesterovs_momentum: bool = True, early_stopping: bool = False, validation_fraction: float = 0.1,
+                 beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, n_iter_no_change: int = 10,
+                 max_fun: int = 15000, init: str | tuple = "auto", l1: float = 0.0,
+                 dropout: float | Sequence[float] = 0.0, clip_norm: float | None = None, max_norm: float | None = None,
+                 max_seconds: float | None = None, n_threads: int = 1, metrics: Any = None,
+                 callbacks: Any = None) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -464,7 +484,7 @@ class MLPRegressor(RegressorMixin, MLP):
 
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, X_val: ArrayLike | None = None,
-            y_val: ArrayLike | None = None) -> "MLPRegressor":
+            y_val: ArrayLike | None = None) -> MLPRegressor:
         """Train.
 
         Parameters
@@ -484,7 +504,7 @@ class MLPRegressor(RegressorMixin, MLP):
         return self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
 
     @available_if(MLP._check_solver)
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "MLPRegressor":
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:
         """Train for one epoch on the given rows, going on from the present state.
 
         Parameters

@@ -1,5 +1,13 @@
 """History: what training did, epoch by epoch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
 COLUMNS = ("epoch", "loss", "penalty", "val_loss", "learning_rate", "gradient_norm", "seconds", "examples_per_second")
 TABLE_ROWS = 12          # a longer history prints its first and last epochs
 
@@ -52,13 +60,24 @@ class History:
     'epochs'
     """
 
-    def __init__(self, metrics=()):
+    epoch: list[int]
+    loss: list[float]
+    penalty: list[float]
+    val_loss: list[float | None]
+    learning_rate: list[float | None]
+    gradient_norm: list[float | None]
+    seconds: list[float]
+    examples_per_second: list[float]
+    stop_reason: str | None
+    best_epoch: int | None
+
+    def __init__(self, metrics: Iterable[str] = ()) -> None:
         self._names = (*COLUMNS, *metrics)
-        self._waiting = []               # what `extend_later` has promised; the lists are made when first looked at
+        self._waiting: list[tuple] = []      # what `extend_later` has promised; lists are made when first looked at
         self.stop_reason = None
         self.best_epoch = None
 
-    def __getattr__(self, name):         # called for what is not there yet: the columns, before they are looked at
+    def __getattr__(self, name: str) -> Any:     # called for what is not there yet: the columns, at first
         if name.startswith("_") or name not in self._names:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         columns = {column: [] for column in self._names}
@@ -67,7 +86,7 @@ class History:
         self.__dict__.update(columns)
         return columns[name]
 
-    def keys(self):
+    def keys(self) -> list[str]:
         """Names of the columns; with `history[name]` this makes ``dict(history)`` the columns.
 
         Returns
@@ -76,23 +95,23 @@ class History:
         """
         return list(self._names)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> list:
         if name not in self._names:
             raise KeyError(name)
         return getattr(self, name)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.epoch)
 
     def __eq__(self, other):
         return self.to_dict() == other.to_dict() if isinstance(other, History) else NotImplemented
 
-    __hash__ = None
+    __hash__ = None         # type: ignore[assignment]
 
-    def measured(self):
+    def measured(self) -> list[str]:
         """Names of the columns that hold a value.
 
         Returns
@@ -101,7 +120,7 @@ class History:
         """
         return [name for name in self._names if any(value is not None for value in self[name])]
 
-    def last(self):
+    def last(self) -> dict[str, Any]:
         """The last epoch's measured values.
 
         Returns
@@ -110,7 +129,7 @@ class History:
         """
         return {name: self[name][-1] for name in self._names if self[name] and self[name][-1] is not None}
 
-    def to_dict(self, columns_only=False):
+    def to_dict(self, columns_only: bool = False) -> dict[str, Any]:
         """The history as plain lists, numbers and strings, as JSON takes them.
 
         Parameters
@@ -126,7 +145,7 @@ class History:
         return out if columns_only else {**out, "stop_reason": self.stop_reason, "best_epoch": self.best_epoch}
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: Mapping[str, Any]) -> History:
         """The history that `to_dict` wrote.
 
         Parameters
@@ -144,7 +163,7 @@ class History:
         history.stop_reason, history.best_epoch = values.get("stop_reason"), values.get("best_epoch")
         return history
 
-    def __add__(self, other):
+    def __add__(self, other: History) -> History:
         """This history continued by `other`; a column that one of them lacks is None there."""
         if not isinstance(other, History):
             return NotImplemented
@@ -154,7 +173,7 @@ class History:
         joined.stop_reason, joined.best_epoch = other.stop_reason, other.best_epoch
         return joined
 
-    def extend(self, columns, count):
+    def extend(self, columns: Mapping[str, Iterable], count: int) -> None:
         """Append `count` epochs: an iterable of values per column; a column left out gets None.
 
         Parameters
@@ -164,7 +183,7 @@ class History:
         """
         _extend({name: self[name] for name in self._names}, columns, count)
 
-    def extend_later(self, make, arguments, count):
+    def extend_later(self, make: Callable, arguments: tuple, count: int) -> None:
         """`extend` by ``make(*arguments)``, when a column is looked at: most of many networks' histories never are.
 
         Parameters
@@ -179,7 +198,7 @@ class History:
         else:
             self._waiting.append((make, arguments, count))
 
-    def trim(self):
+    def trim(self) -> None:
         """Drop the epoch that an interruption left half written, so that all columns are equally long again."""
         length = min(len(self[name]) for name in self._names)
         for name in self._names:
@@ -192,18 +211,33 @@ class History:
         return (f"History({len(self)} epochs, loss {self.loss[0]:.6g} -> {self.loss[-1]:.6g}{val}, "
                 f"{sum(self.seconds):.3g} s, stop_reason={self.stop_reason!r})")
 
-    def __str__(self):
+    def _cells(self):
+        """The table as texts, its header first; a long history's first and last epochs."""
         names = [name for name in self.measured() if name != "penalty" or any(self.penalty)]
-        if not names:
-            return repr(self)
         rows = range(len(self))
         if len(self) > TABLE_ROWS:
             rows = [*rows[:TABLE_ROWS // 2], None, *rows[-TABLE_ROWS // 2:]]
-        cells = [names, *[["..." if row is None else cell(self[name][row]) for name in names] for row in rows]]
-        widths = [max(len(line[k]) for line in cells) for k in range(len(names))]
+        return [names, *[["..." if row is None else cell(self[name][row]) for name in names] for row in rows]]
+
+    def _end(self):
+        best = "" if self.best_epoch is None else f"; best_epoch: {self.best_epoch}"
+        return f"stop_reason: {self.stop_reason}{best}"
+
+    def __str__(self):
+        cells = self._cells()
+        if not cells[0]:
+            return repr(self)
+        widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in cells]
-        return "\n".join([*lines, f"stop_reason: {self.stop_reason}"
-                                  + ("" if self.best_epoch is None else f"; best_epoch: {self.best_epoch}")])
+        return "\n".join([*lines, self._end()])
+
+    def _repr_html_(self):
+        from backprop import _html
+
+        header, *rows = self._cells()
+        if not header:
+            return _html.preformatted(repr(self))
+        return _html.table(header, rows, f"{len(self)} epochs; {self._end()}")
 
 
 def _extend(lists, columns, count):

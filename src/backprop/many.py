@@ -6,9 +6,12 @@ of short trainings do not spend their time on handing the GIL from thread to thr
 generator `backprop.training.steps`, the same that `Network.train` runs, so the bits are the same too.
 """
 
+from __future__ import annotations
+
 import inspect
 import threading
 from functools import cache
+from typing import TYPE_CHECKING
 
 from backprop import _check, _threads, training
 from backprop._dispatch import core
@@ -16,14 +19,19 @@ from backprop.errors import DivergenceError, TrainingErrors
 from backprop.network import Network
 from backprop.options import MAX_THREADS, Arguments, check_finite
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
 SIDE_BY_SIDE = 32       # most networks that a worker trains at a time
 SHARES = 4              # a worker takes this part of an even share of the work that is left: the last are short
 REFRESH_SECONDS = 0.1   # of the progress bar
 _OWN = ("self", "X", "Y", "sample_weight", "n_threads", "progress")     # the parameters of train that are no options
 
 
-def train_many(networks, datasets, n_threads: int | None = None, *, options=None, on_error: str = "raise",
-               progress: bool = False, **common) -> list:
+def train_many(networks: Iterable[Network], datasets: tuple | Iterable[tuple], n_threads: int | None = None, *,
+               options: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None, on_error: str = "raise",
+               progress: bool = False, **common: Any) -> list:
     """Train many networks, each on its data, on all processors; each result has the bits of the network's own `train`.
 
     Parameters
@@ -93,11 +101,13 @@ def train_many(networks, datasets, n_threads: int | None = None, *, options=None
 
 # ---- what comes in ---------------------------------------------------------------------------------------------------
 
-def check_networks(networks):
+def check_networks(networks: Iterable[Network]) -> list[Network]:
     """The networks as a list: each there once, none with the generator of another."""
     if isinstance(networks, Network) or not hasattr(networks, "__iter__"):
         raise TypeError(f"networks must be a list of networks, got {type(networks).__name__}")
-    networks, seen, generators = list(networks), {}, {}
+    networks = list(networks)
+    seen: dict[int, int] = {}
+    generators: dict[int, int] = {}
     for i, network in enumerate(networks):
         if not isinstance(network, Network):
             raise TypeError(f"networks[{i}] must be a Network, got {type(network).__name__}")

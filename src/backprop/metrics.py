@@ -5,14 +5,20 @@ and on the validation data, where there is some, under ``val_`` and its name. Th
 data. The conventions are scikit-learn's (``sklearn.metrics``): means over outputs, macro averages over classes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backprop import _check
 from backprop.examples import class_indices
 from backprop.history import COLUMNS, History
+
+if TYPE_CHECKING:
+    from backprop._types import FloatArray
 
 GRADIENT_NORM = "gradient_norm"          # a column of every history that is measured only where it is asked for
 
@@ -77,7 +83,7 @@ def _max_error(Y, P, weight):
     return (error if weight is None else error[weight > 0]).max()
 
 
-def r2(Y, P, weight):
+def r2(Y: FloatArray, P: FloatArray, weight: FloatArray | None) -> float:
     """1 - Σ w (y - y')² / Σ w (y - ȳ)²; a constant target counts 1 where it is met and 0 where it is not."""
     residual, total = _mean((Y - P) ** 2, weight), _mean((Y - _mean(Y, weight)) ** 2, weight)
     score = np.where(residual == 0, 1.0, 0.0)

@@ -1,6 +1,9 @@
 """A network with what its data need: labels, scaling, names of columns. What the command line trains and saves."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +11,11 @@ from backprop import _check
 from backprop.data import Standardizer
 from backprop.errors import ModelFormatError
 from backprop.network import Network
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from backprop._types import ArrayLike, FloatArray, PathLike
 
 _KINDS = {"U": str, "i": int, "u": int, "b": bool, "f": float}     # of class labels, by NumPy's letters
 
@@ -72,11 +80,33 @@ class Model:
             raise ValueError(f"the columns make {sum(column.width for column in self.columns)} inputs, "
                              f"and the network has {n_inputs}")
 
-    def outputs(self, X):
+    def _parts(self):
+        """(what, text) of everything beside the network."""
+        parts = []
+        if self.classes is not None:
+            parts.append(("classes", _check.shown(self.classes.tolist())))
+        if self.target is not None:
+            parts.append(("target", repr(self.target)))
+        if self.feature_names is not None:
+            parts.append(("features", _check.shown(self.feature_names)))
+        for name in ("scaler", "target_scaler"):
+            if getattr(self, name) is not None:
+                parts.append((name, repr(getattr(self, name))))
+        return parts
+
+    def __repr__(self):
+        return f"Model({', '.join([repr(self.network), *[f'{what}={text}' for what, text in self._parts()]])})"
+
+    def _repr_html_(self):
+        from backprop import _html
+
+        return self.network._repr_html_() + _html.table(("model", ""), self._parts())
+
+    def outputs(self, X: ArrayLike) -> FloatArray:
         """(n, d) raw rows -> (n, n_L): probabilities of the classes, or values in the target's units."""
         return self.outputs_of(self.inputs(X))
 
-    def inputs(self, X):
+    def inputs(self, X: ArrayLike) -> ArrayLike:
         """(n, d) raw rows -> (n, n_0) inputs: what `columns` make of them, unscaled."""
         if self.columns is None:
             return X
@@ -84,13 +114,13 @@ class Model:
 
         return encode(self.columns, X)
 
-    def outputs_of(self, X):
+    def outputs_of(self, X: ArrayLike) -> FloatArray:
         """(n, n_0) inputs, unscaled -> (n, n_L) as `outputs`."""
         X = _check.matrix(X, columns=self.network.sizes[0], of="the model's inputs")
         Y = self.network.predict(X if self.scaler is None else self.scaler.transform(X))
         return Y if self.target_scaler is None else self.target_scaler.inverse_transform(Y)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Labels or values.
 
         Parameters
@@ -109,13 +139,13 @@ class Model:
             return self.classes[Y.argmax(axis=1)]
         return Y[:, 0] if Y.shape[1] == 1 else Y
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> FloatArray:
         """(n, n_0) raw inputs -> (n, n_L) probabilities of the classes, in the order of `classes`."""
         if self.classes is None:
             raise ValueError("predict_proba needs a model with classes; this one is a regression")
         return self.outputs(X)
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Write the model to one file, atomically, as `Network.save` does; `backprop.load` reads it back."""
         from backprop import model_file
 
@@ -160,7 +190,7 @@ def _columns(document):
     return [Column.from_dict(column) for column in document]
 
 
-def labels_document(labels):
+def labels_document(labels: np.ndarray) -> dict[str, Any]:
     """Class labels for the file; TypeError where they are of a kind that JSON does not have."""
     if labels.dtype.kind == "O" and all(type(label) is str for label in labels):
         labels = labels.astype(str)
@@ -169,7 +199,7 @@ def labels_document(labels):
     return {"kind": _KINDS[labels.dtype.kind].__name__, "labels": labels.tolist()}
 
 
-def labels_of(document):
+def labels_of(document: Any) -> np.ndarray | None:
     """Class labels from the file: an array of the kind that was saved."""
     if document is None:
         return None

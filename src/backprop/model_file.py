@@ -22,9 +22,10 @@ A reader refuses what it does not know: an unknown key, tensor or name is an err
 older readers would get wrong raises VERSION.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import math
@@ -32,6 +33,7 @@ import os
 import stat
 import time
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,10 +43,24 @@ from backprop.history import COLUMNS, History
 from backprop.network import Network
 from backprop.training import TrainingState
 
+try:
+    import fcntl
+except ImportError:                 # Windows: no locks of this kind, no permissions, no folders to be synced
+    fcntl = None                    # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
+
+    from backprop._types import PathLike
+
 FORMAT = "backprop"
 VERSION = 1
 MAX_HEADER = 100_000_000            # bytes: the limit of every safetensors reader
 GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+
+# Flags of a file that no child process inherits and that takes bytes as they are, as far as the system knows them.
+_PLAIN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 
 ABANDONED_SECONDS = 10              # a writer locks its file within this time of making it
 _PREFIX, _SUFFIX = b".backprop-", b".tmp"
@@ -57,7 +73,7 @@ _STOPPING_KEYS = ("rule", "sign", "value", "epoch", "reference", "waited", "numb
 _TRAINING_KEYS = ("optimizer", "numbers", "schedule", "schedule_state", "split_seed", "visits", "dropout_key")
 
 
-def save(path, model):
+def save(path: PathLike, model: Any) -> None:
     """Write a network or a `Model` to one file, atomically.
 
     The file appears whole or not at all: it is written beside `path` under another name, flushed to the disk, and
@@ -98,7 +114,7 @@ def save(path, model):
     write_atomically(path, data)
 
 
-def load(path):
+def load(path: PathLike) -> Any:
     """Read back what was saved: parameters, optimizer state, generator, epoch count, last history.
 
     Training goes on as if it had never been interrupted, to the last bit.
@@ -128,7 +144,7 @@ def load(path):
         raise type(error)(f"{os.fsdecode(path)}: {error}") from None
 
 
-def checksum(path):
+def checksum(path: PathLike) -> str:
     """The SHA-256 of the model file at `path`, 64 hexadecimal digits, after comparing it with the content."""
     path = _check.path(path)
     try:
@@ -140,14 +156,14 @@ def checksum(path):
 # ---- writing ---------------------------------------------------------------------------------------------------
 
 
-def write_atomically(path, data):
+def write_atomically(path: PathLike, data: bytes) -> None:
     """Put the bytes `data` at `path`; afterwards, or after any failure, it holds the new or the old file, whole."""
     with replacing(path) as stream:
         stream.write(data)
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: PathLike) -> Iterator[BinaryIO]:
     """A binary stream whose content stands at `path` once the block ends; after any failure the old file does."""
     path = os.path.realpath(_check.path(path))
     mode = _mode_of(path)
@@ -156,14 +172,17 @@ def replacing(path):
     temporary = os.path.join(os.fsencode(folder), _PREFIX + os.urandom(8).hex().encode() + _SUFFIX)
     try:
         # 0o666 less the umask, which the system subtracts; O_EXCL follows no link that somebody put there
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o666)
         with open(descriptor, "wb") as stream:
             _lock(descriptor)                            # until the file has its name: somebody is alive and writes it
-            if mode is not None:
+            if mode is not None and fcntl is not None:
                 os.fchmod(descriptor, mode)
             yield stream
             stream.flush()
             os.fsync(descriptor)
+            if fcntl is not None:
+                os.replace(temporary, path)
+        if fcntl is None:                                # Windows renames no open file
             os.replace(temporary, path)
     except BaseException:
         try:
@@ -176,6 +195,8 @@ def replacing(path):
 
 def _lock(descriptor):
     """Whether the file, which nobody else has locked, is locked now; a lock ends with the process that holds it."""
+    if fcntl is None:
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:                                      # taken, or a file system without locks
@@ -197,6 +218,8 @@ def _remove_abandoned(folder):
 
 
 def _remove_unlocked(path):
+    if fcntl is None:                                    # no telling whether the writer is alive
+        return
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if _lock(descriptor):
@@ -218,7 +241,7 @@ def _mode_of(path):
     return stat.S_IMODE(found.st_mode)
 
 
-def check_target(path):
+def check_target(path: PathLike) -> None:
     """Refuse, with the error that saving would raise, a path where no file can be written; nothing is written."""
     path = os.path.realpath(_check.path(path))
     _mode_of(path)
@@ -226,7 +249,10 @@ def check_target(path):
 
 
 def _sync_folder(folder):
-    """Make the new name last; a folder that may be written but not read cannot be opened for that."""
+    """Make the new name last; a folder that may be written but not read cannot be opened for that, nor any on
+    Windows."""
+    if fcntl is None:
+        return
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:
@@ -237,7 +263,7 @@ def _sync_folder(folder):
         os.close(descriptor)
 
 
-def encode(kind, network, properties):
+def encode(kind: str, network: Network, properties: dict[str, Any]) -> bytes:
     """The bytes of a model file; `properties` is what the kind keeps besides the network, a dict that JSON can hold."""
     from safetensors.numpy import save as to_bytes  # loaded only when a model is saved
 
@@ -247,7 +273,7 @@ def encode(kind, network, properties):
         raise ValueError("the network's loss is a function, which a model file cannot hold")
     if not np.isfinite(network.parameters).all():
         raise ValueError("the network's parameters are not finite; such a model is not saved")
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     document = {
         "format": FORMAT, "version": VERSION, "library": __version__, "kind": kind, "properties": properties,
         "network": _network_document(network, tensors),

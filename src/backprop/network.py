@@ -1,14 +1,28 @@
 """The feedforward network: construction, feedforward, gradients, trace, and training by backpropagation."""
 
+from __future__ import annotations
+
 import copy
 import numbers
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backprop import _check, _memory, _sparse, activations, initializers, losses
 from backprop._dispatch import core
 from backprop.errors import ConcurrentUseError, DivergenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
+
+    from backprop._types import ArrayLike, FloatArray, PathLike, Seed
+    from backprop.history import History
+    from backprop.optimizers import Optimizer
+    from backprop.schedules import Schedule
+    from backprop.stopping import EarlyStopping
+    from backprop.trace import GradientCheck, Gradients, Trace
 
 BLOCK = 64          # rows that prediction and evaluation feed forward at a time; it changes no bit
 
@@ -68,7 +82,9 @@ class Network:
     array([0., 1., 1., 0.])
     """
 
-    def __init__(self, sizes, hidden="tanh", output=None, loss="squared_error", bias=True, init="auto", seed=None):
+    def __init__(self, sizes: Sequence[int], hidden: str | Sequence[str] = "tanh", output: str | None = None,
+                 loss: str | Callable = "squared_error", bias: bool = True, init: str | tuple = "auto",
+                 seed: Seed = None) -> None:
         self._sizes = _checked_sizes(sizes)
         self._bias = _check.boolean(bias, "bias")
         if output is not None:
@@ -76,7 +92,7 @@ class Network:
         self._loss_number, output = losses.resolve(loss, output, self._sizes[-1])
         self._activations = [*activations.hidden(hidden, len(self._sizes) - 2), output]
         self._own_loss = losses.OwnLoss(loss) if callable(loss) else None
-        self._loss = loss if self._own_loss is None else self._own_loss.name
+        self._loss: Any = loss if self._own_loss is None else self._own_loss.name
         self._init = initializers.check(init, self._sizes, self._bias)
         generator = _check.generator(seed)
         self._seed = seed if isinstance(seed, (int, np.integer)) else None
@@ -116,35 +132,35 @@ class Network:
                 view[...] = b + 0.0
 
     @property
-    def sizes(self):
+    def sizes(self) -> list[int]:
         return list(self._sizes)
 
     @property
-    def activations(self):
+    def activations(self) -> list[str]:
         return list(self._activations)
 
     @property
-    def loss(self):
+    def loss(self) -> str | Callable:
         return self._loss if self._own_loss is None else self._own_loss.function
 
     @property
-    def bias(self):
+    def bias(self) -> bool:
         return self._bias
 
     @property
-    def weights(self):
+    def weights(self) -> list[FloatArray]:
         return list(self._weights)
 
     @property
-    def biases(self):
+    def biases(self) -> list[FloatArray | None]:
         return list(self._biases)
 
     @property
-    def n_parameters(self):
+    def n_parameters(self) -> int:
         return self._n_parameters
 
     @property
-    def parameters(self):
+    def parameters(self) -> FloatArray:
         """All parameters as one vector, a copy: W[1], b[1], W[2], ... each in C order, without padding.
 
         Returns
@@ -168,7 +184,7 @@ class Network:
             biases.append(padded[b_start:b_start + n_out] if self._bias else None)
         return weights, biases
 
-    def set_parameters(self, vector):
+    def set_parameters(self, vector: ArrayLike) -> None:
         """Set all parameters from one vector in the order of `parameters`.
 
         Parameters
@@ -185,7 +201,7 @@ class Network:
                         view[...] = vector[position:position + view.size].reshape(view.shape) + 0.0
                         position += view.size
 
-    def reset(self, seed=None):
+    def reset(self, seed: Seed = None) -> Network:
         """Start again: new initial weights, no optimizer state, no epochs.
 
         Parameters
@@ -208,7 +224,7 @@ class Network:
             self._start(generator)
         return self
 
-    def copy(self):
+    def copy(self) -> Network:
         """An independent copy: parameters, optimizer state, generator and epoch count.
 
         Returns
@@ -217,7 +233,7 @@ class Network:
         """
         return copy.deepcopy(self)
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Write the network to one file, atomically; `backprop.load` reads it back.
 
         The file holds everything that training goes on from: parameters, optimizer state, generator, epoch count, and
@@ -237,7 +253,7 @@ class Network:
 
         model_file.save(path, self)
 
-    def to_torch(self):
+    def to_torch(self) -> Any:
         """A `torch.nn.Sequential` in float64 with a copy of the weights: the same outputs, to rounding.
 
         Linear layers, each followed by its activation (none for identity). `backprop.from_torch` is the way back.
@@ -278,7 +294,7 @@ class Network:
 
     # ---- feedforward ---------------------------------------------------------------------------------------------
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> FloatArray:
         """Outputs of the network.
 
         Parameters
@@ -304,13 +320,16 @@ class Network:
 
     __call__ = predict
 
-    predict_one = core.predict_one              # a method of the core: no Python frame around a microsecond
+    if TYPE_CHECKING:
+        def predict_one(self, x: ArrayLike) -> FloatArray: ...
+    else:
+        predict_one = core.predict_one          # a method of the core: no Python frame around a microsecond
 
     def _predict_one_checked(self, x):
         x = _check.vector(x, "x", length=self._sizes[0], of="the network's inputs")
         return self.predict(x.reshape(1, -1))[0]
 
-    def forward(self, X):
+    def forward(self, X: ArrayLike) -> list[FloatArray]:
         """Activations of every layer.
 
         Parameters
@@ -328,7 +347,7 @@ class Network:
         self._feed(X, z)
         return z
 
-    def _inputs(self, X):
+    def _inputs(self, X) -> FloatArray:
         return _check.matrix(X, "X", columns=self._sizes[0], of="the network's inputs")
 
     def _outputs(self, X):
@@ -350,8 +369,8 @@ class Network:
         block = min(BLOCK, X.shape[0])
         core.forward(self._plan, X, outputs, _memory.zeros(core.work_size(self._plan, block)), block)
 
-    def _examples(self, X, Y, sample_weight):
-        """Checked (X, Y, weights), X dense or `SparseRows`; the weights are None or (n,)."""
+    def _examples(self, X, Y, sample_weight) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """Checked (X, Y, weights): X dense or `SparseRows`, used as an array is; the weights None or (n,)."""
         _check.row_counts(X, Y)
         X = _sparse.inputs(X, "X", self._sizes[0], "the network's inputs")
         Y = _check.targets(Y, "Y", rows=X.shape[0], columns=self._sizes[-1])
@@ -370,7 +389,7 @@ class Network:
         each, derivative = self._own_loss(Y, P)
         return derivative, each
 
-    def evaluate(self, X, Y, sample_weight=None):
+    def evaluate(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Mean loss at the present parameters, penalties excluded.
 
         Parameters
@@ -390,7 +409,7 @@ class Network:
 
     # ---- gradients -----------------------------------------------------------------------------------------------
 
-    def gradients(self, X, Y, sample_weight=None):
+    def gradients(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Gradients:
         """Gradients of the mean loss by backpropagation, as the training kernels compute them.
 
         Parameters
@@ -429,7 +448,8 @@ class Network:
                        _memory.zeros(core.work_size(self._plan, block)), block)
         return each if own is None else own
 
-    def check_gradients(self, X, Y, step=None, max_parameters=1000):
+    def check_gradients(self, X: ArrayLike, Y: ArrayLike, step: float | None = None,
+                        max_parameters: int | None = 1000) -> GradientCheck:
         """Backpropagation's gradient against central differences (C(w + h) - C(w - h)) / 2h of `evaluate`.
 
         Parameters
@@ -471,7 +491,7 @@ class Network:
 
         return GradientCheck(float((np.abs(analytic - numeric) / size).max()), analytic, numeric, indices, float(h))
 
-    def trace(self, x, y, learning_rate=None):
+    def trace(self, x: ArrayLike, y: ArrayLike, learning_rate: float | None = None) -> Trace:
         """One example's net inputs, activations, deltas, gradients and updates; prints as the lecture's five steps.
 
         The numbers are those of the training kernels; the network is not changed.
@@ -489,13 +509,15 @@ class Network:
         """
         x, y = self._example(x, y)
         eta = None if learning_rate is None else _check.real(learning_rate, "learning_rate", above=0.0, below=1e300)
-        a, z, deltas = ([None, *[np.empty(n) for n in self._sizes[1:]]] for _ in range(3))
+        no_layer: list[Any] = [None]
+        a, z, deltas = (no_layer + [np.empty(n) for n in self._sizes[1:]] for _ in range(3))
         memory = _memory.zeros(core.work_size(self._plan, 1))
         Y, own = self._own(x.reshape(1, -1), y.reshape(1, -1))
         loss = core.example(self._plan, x.reshape(1, -1), Y, a, z, deltas, memory)
         loss = loss if own is None else float(own[0])
         z[0] = x.copy()
-        dW, db, uW, ub = ([None] * len(self._sizes) for _ in range(4))
+        none: list[Any] = [None] * len(self._sizes)
+        dW, db, uW, ub = (none.copy() for _ in range(4))
         for l in range(1, len(self._sizes)):
             dW[l], db[l] = np.outer(z[l - 1], deltas[l]), deltas[l].copy() if self._bias else None
             if eta is not None:
@@ -507,17 +529,20 @@ class Network:
                      [None, *[None if b is None else b.copy() for b in self._biases]], loss, eta, self.activations,
                      self._loss)
 
-    def _example(self, x, y):
+    def _example(self, x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
         x = _check.vector(x, "x", length=self._sizes[0], of="the network's inputs")
         if self._sizes[-1] == 1 and (isinstance(y, numbers.Real) or isinstance(y, np.ndarray) and y.ndim == 0):
-            y = np.reshape(y, 1)
+            y = np.reshape(np.asarray(y), 1)
         y = _check.vector(y, "y", length=self._sizes[-1], of="the network's outputs")
         losses.check_targets(y.reshape(1, -1), self._loss_number, "y")
         return x, y
 
     # ---- training ------------------------------------------------------------------------------------------------
 
-    learn_one = core.learn_one
+    if TYPE_CHECKING:
+        def learn_one(self, x: ArrayLike, y: ArrayLike, learning_rate: float) -> float: ...
+    else:
+        learn_one = core.learn_one
 
     def _learn_one_checked(self, x, y, learning_rate):
         if not self._lock.acquire(blocking=False):
@@ -535,10 +560,15 @@ class Network:
                                   f"{learning_rate:g}; the network is unchanged")
         return loss
 
-    def train(self, X, Y=None, epochs=1, batch_size=1, optimizer="sgd", learning_rate=None, shuffle=True,
-              sample_weight=None, validation=None, early_stopping=None, schedule=None, l1=0.0, l2=0.0, dropout=0.0,
-              clip_norm=None, max_norm=None, class_weight=None, metrics=(), max_seconds=None, max_updates=None,
-              target_loss=None, callbacks=(), progress=False, n_threads=1, checkpoint_path=None, checkpoint_every=1):
+    def train(self, X: ArrayLike | Iterable, Y: ArrayLike | None = None, epochs: int = 1, batch_size: int | str = 1,
+              optimizer: str | Optimizer = "sgd", learning_rate: float | None = None, shuffle: bool = True,
+              sample_weight: ArrayLike | None = None, validation: tuple | float | None = None,
+              early_stopping: int | EarlyStopping | None = None, schedule: str | Schedule | Callable | None = None,
+              l1: float = 0.0, l2: float = 0.0, dropout: float | Sequence[float] = 0.0, clip_norm: float | None = None,
+              max_norm: float | None = None, class_weight: str | Mapping[int, float] | None = None, metrics: Any = (),
+              max_seconds: float | None = None, max_updates: int | None = None, target_loss: float | None = None,
+              callbacks: Callable | Iterable[Callable] = (), progress: bool = False, n_threads: int = 1,
+              checkpoint_path: PathLike | None = None, checkpoint_every: int = 1) -> History:
         """Train by backpropagation; calling again continues.
 
         With the defaults this is the lecture's algorithm: example by example in random order, feedforward, deltas,
@@ -664,23 +694,36 @@ class Network:
 
     # ---- words ---------------------------------------------------------------------------------------------------
 
-    def summary(self):
+    def summary(self) -> str:
         """A table of the layers.
 
         Returns
         -------
         str
         """
+        rows = self._layers()
+        widths = [max(len(row[k]) for row in rows) for k in range(5)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+        lines.insert(1, "-" * max(len(line) for line in lines))
+        return "\n".join([*lines, self._totals()])
+
+    def _layers(self):
+        """The table of `summary` as texts, its header first."""
         rows = [("layer", "units", "activation", "weights", "biases"), ("0 (input)", str(self._sizes[0]), "", "", "")]
         for l, (n_in, n_out) in enumerate(zip(self._sizes, self._sizes[1:]), start=1):
             name = f"{l} (output)" if l == len(self._sizes) - 1 else str(l)
             rows.append((name, str(n_out), self._activations[l - 1], f"{n_in} x {n_out} = {n_in * n_out:,}",
                          f"{n_out:,}" if self._bias else "none"))
-        widths = [max(len(row[k]) for row in rows) for k in range(5)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-        lines.insert(1, "-" * max(len(line) for line in lines))
-        return "\n".join([*lines, f"loss: {self._loss}; parameters: {self.n_parameters:,}; "
-                                  f"epochs trained: {self.epochs_trained:,}"])
+        return rows
+
+    def _totals(self):
+        return f"loss: {self._loss}; parameters: {self.n_parameters:,}; epochs trained: {self.epochs_trained:,}"
+
+    def _repr_html_(self):
+        from backprop import _html
+
+        header, *rows = self._layers()
+        return _html.table(header, rows, f"Network; {self._totals()}")
 
     def __repr__(self):
         return (f"Network({'-'.join(str(n) for n in self._sizes)}, activations={'/'.join(self._activations)}, "

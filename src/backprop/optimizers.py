@@ -5,6 +5,8 @@
 the whole batch, `SOLVERS` (backprop.solvers), which choose their steps themselves and have no learning rate.
 """
 
+from __future__ import annotations
+
 import inspect
 
 import numpy as np
@@ -51,7 +53,7 @@ class Optimizer:
     momentum(learning_rate=0.05, momentum=0.9)
     """
 
-    def __init__(self, name, **hyper):
+    def __init__(self, name: str, **hyper: float) -> None:
         self.name = _check.choice(name, "optimizer", NAMES)
         self.number = NAMES.index(name)
         row = TABLE[self.number]
@@ -66,11 +68,11 @@ class Optimizer:
         self._numbers = np.array([*self.hyper.values(), *[0.0] * self.n_state])
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float | None:
         """η; None for a solver."""
         return self.hyper.get("learning_rate")
 
-    def numbers(self):
+    def numbers(self) -> np.ndarray:
         """The core's numbers at the start: hyper-parameters in table order, then zeros for the running ones."""
         return self._numbers.copy()
 
@@ -153,7 +155,7 @@ LevenbergMarquardt = _named("LevenbergMarquardt", "levenberg_marquardt",
                             "parameters. See docs/solvers.md.")
 
 
-def resolve(optimizer, learning_rate=None):
+def resolve(optimizer: str | Optimizer, learning_rate: float | None = None) -> Optimizer:
     """An `Optimizer` from a name or an object; `learning_rate`, where given, replaces its own."""
     if isinstance(optimizer, str):
         optimizer = Optimizer(optimizer)

@@ -1,7 +1,10 @@
 """The perceptron: a hyperplane learnt from its mistakes."""
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,11 @@ from backprop._dispatch import core
 from backprop._estimator_base import ClassifierMixin, Estimator
 from backprop._labels import refuse_continuous
 from backprop.errors import DivergenceError, sklearn_or_own
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backprop._types import ArrayLike, FloatArray, PathLike, Seed
 
 RULES = ("stochastic", "batch")
 SLICE = 2**24                   # multiply-adds of one kernel call: well below the 0.5 s within which Ctrl-C must land
@@ -42,7 +50,7 @@ class PerceptronHistory:
         self.error.extend(error.tolist())
         self.mistakes.extend(mistakes.tolist())
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, list]:
         """The lists as a dict."""
         return {"epoch": list(self.epoch), "error": list(self.error), "mistakes": list(self.mistakes)}
 
@@ -260,9 +268,10 @@ class Perceptron(ClassifierMixin, Estimator):
     ['yes', 'no']
     """
 
-    def __init__(self, rule="stochastic", eta0=1.0, max_iter=1000, tol=None, shuffle=True, fit_intercept=True,
-                 random_state=None, average=False, pocket=False, class_weight=None, warm_start=False,
-                 n_iter_no_change=5):
+    def __init__(self, rule: str = "stochastic", eta0: float = 1.0, max_iter: int = 1000, tol: float | None = None,
+                 shuffle: bool = True, fit_intercept: bool = True, random_state: Seed = None, average: bool = False,
+                 pocket: bool = False, class_weight: str | Mapping | None = None, warm_start: bool = False,
+                 n_iter_no_change: int = 5) -> None:
         self.rule = rule
         self.eta0 = eta0
         self.max_iter = max_iter
@@ -292,7 +301,7 @@ class Perceptron(ClassifierMixin, Estimator):
 
     # ---- training -------------------------------------------------------------------------------------------------
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Perceptron:
         """Train until an epoch makes no mistake, `tol` says so, or `max_iter` epochs are done.
 
         Parameters
@@ -347,7 +356,8 @@ class Perceptron(ClassifierMixin, Estimator):
                 f"max_iter={options.max_iter}: raise max_iter, or take average=True or pocket=True where no hyperplane "
                 "separates the classes", sklearn_or_own("ConvergenceWarning"), stacklevel=3)
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None,
+                    sample_weight: ArrayLike | None = None) -> Perceptron:
         """Train for one epoch on a part of the data, going on from the present weights.
 
         Parameters
@@ -458,7 +468,7 @@ class Perceptron(ClassifierMixin, Estimator):
 
     # ---- files ----------------------------------------------------------------------------------------------------
 
-    def save(self, path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the fitted perceptron to one file, atomically; `backprop.load` reads it back, and training goes on.
 
         The file is that of a network with one layer, the net inputs, whose weights are `coef_` transposed. A
@@ -526,7 +536,7 @@ class Perceptron(ClassifierMixin, Estimator):
             core.perceptron_net_inputs(X[start:start + step], self.coef_, self.intercept_, scores[start:start + step])
         return scores
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> FloatArray:
         """Net inputs w·x + b.
 
         Parameters
@@ -541,7 +551,7 @@ class Perceptron(ClassifierMixin, Estimator):
         scores = self._scores(X)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Labels: ``classes_[1]`` where w·x + b > 0, else ``classes_[0]``; the class of the largest net input of k > 2.
 
         Parameters
@@ -555,7 +565,7 @@ class Perceptron(ClassifierMixin, Estimator):
         chosen = _chosen(self._scores(X))
         return self.classes_[chosen]
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of the rows, or of their weight, whose label is predicted; a label unknown to `fit` counts as wrong.
 
         Parameters
@@ -572,7 +582,7 @@ class Perceptron(ClassifierMixin, Estimator):
         right = _index(_check.labels(y, rows=len(chosen)), self.classes_) == chosen
         return float(np.average(right, weights=_weight(sample_weight, len(chosen))))
 
-    def signed_distance(self, X):
+    def signed_distance(self, X: ArrayLike) -> FloatArray:
         """Signed Euclidean distance of each example from the hyperplane, (w·x + b)/‖w‖.
 
         Parameters
@@ -606,7 +616,7 @@ class Perceptron(ClassifierMixin, Estimator):
         column = np.zeros(len(scores), np.intp) if scores.shape[1] == 1 else _chosen(scores)
         return scores[np.arange(len(scores)), column] / largest[column] / norm[column]
 
-    def margin(self, X, y):
+    def margin(self, X: ArrayLike, y: ArrayLike) -> FloatArray:
         """Margins d_i = y_i (w·x_i + b): positive where the example is on its right side.
 
         Parameters
@@ -629,7 +639,7 @@ class Perceptron(ClassifierMixin, Estimator):
         scores[rows, label] = -np.inf
         return own - scores.max(axis=1)
 
-    def error(self, X, y, sample_weight=None):
+    def error(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """error(w, b) = -Σ_M c_i y_i (w·x_i + b) over the mistakes M: what training descends; 0 without mistakes.
 
         Parameters

@@ -6,11 +6,18 @@ that a training in two calls has the rates of one; `learning_rate` is the optimi
 that shrinks by 5 % an epoch is ``lambda epoch, learning_rate: learning_rate * 0.95**epoch``.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from backprop import _check, stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 
 class Schedule:
@@ -20,11 +27,11 @@ class Schedule:
     the network, is saved with it, and goes on where the next call brings an equal schedule.
     """
 
-    def new_state(self):
+    def new_state(self) -> dict[str, Any]:
         """A new state: {} for a schedule that depends on the epoch alone."""
         return {}
 
-    def rate(self, epoch, learning_rate, last, state):
+    def rate(self, epoch: int, learning_rate: float, last: int, state: dict[str, Any]) -> float:
         """The learning rate of an epoch.
 
         Parameters
@@ -39,16 +46,16 @@ class Schedule:
         """
         raise NotImplementedError
 
-    def plateau(self):
+    def plateau(self) -> reduce_on_plateau | None:
         """The `reduce_on_plateau` within, or None."""
         return None
 
-    def check_state(self, state):
+    def check_state(self, state: dict[str, Any]) -> None:
         """Refuse, with ValueError or TypeError, a dict that is not a state of this schedule."""
         if state != self.new_state():
             raise ValueError(f"{self!r} has the state {self.new_state()}, got {state!r}")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any] | None:
         """Name and parameters, as JSON takes them; None for a function, which cannot be written down."""
         return {"name": type(self).__name__, **stopping.plain(self)}
 
@@ -57,10 +64,10 @@ class Schedule:
 class constant(Schedule):
     """η in every epoch."""
 
-    def rate(self, epoch, learning_rate, last, state):
+    def rate(self, epoch: int, learning_rate: float, last: int, state: dict[str, Any]) -> float:
         return learning_rate
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any] | None:
         return {"name": "constant"}
 
 
@@ -82,7 +89,7 @@ class step(Schedule):
         _check.integer(self.every, "every", minimum=1)
         _check.real(self.factor, "factor", above=0.0)
 
-    def rate(self, epoch, learning_rate, last, state):
+    def rate(self, epoch: int, learning_rate: float, last: int, state: dict[str, Any]) -> float:
         return learning_rate * self.factor ** (epoch // self.every)
 
 
@@ -100,7 +107,7 @@ class exponential(Schedule):
     def __post_init__(self):
         _check.real(self.factor, "factor", above=0.0)
 
-    def rate(self, epoch, learning_rate, last, state):
+    def rate(self, epoch: int, learning_rate: float, last: int, state: dict[str, Any]) -> float:
         return learning_rate * self.factor**epoch
 
 
@@ -126,7 +133,7 @@ class cosine(Schedule):
             _check.integer(self.epochs, "epochs", minimum=1)
         _check.real(self.minimum, "minimum", minimum=0.0)
 
-    def rate(self, epoch, learning_rate, last, state):
+    def rate(self, epoch: int, learning_rate: float, last: int, state: dict[str, Any]) -> float:
         part = min(1.0, epoch / (self.epochs or last))
         return self.minimum + (learning_rate - self.minimum) * (1.0 + math.cos(math.pi * part)) / 2.0
 
@@ -145,7 +152,7 @@ class inverse_scaling(Schedule):
     def __post_init__(self):
         _check.real(self.power, "power", minimum=0.0)
 
-    def rate(self, epoch, learning_rate, last, state):
+    def rate(self, epoch: int, learning_rate: float, last: int, state: dict[str, Any]) -> float:
         return learning_rate / (1.0 + epoch) ** self.power
 
 
@@ -182,10 +189,10 @@ class reduce_on_plateau(Schedule):
         _check.real(self.minimum, "minimum", minimum=0.0)
         stopping.check_monitor(self.monitor, self.mode)
 
-    def new_state(self):
+    def new_state(self) -> dict[str, Any]:
         return {"scale": 1.0, "best": None, "waited": 0}
 
-    def check_state(self, state):
+    def check_state(self, state: dict[str, Any]) -> None:
         if set(state) != set(self.new_state()):
             raise ValueError(f"the state of reduce_on_plateau has {', '.join(self.new_state())}, got {state!r}")
         _check.real(state["scale"], "scale", minimum=0.0, maximum=1.0)
@@ -193,13 +200,13 @@ class reduce_on_plateau(Schedule):
         if state["best"] is not None:
             _check.real(state["best"], "best")
 
-    def rate(self, epoch, learning_rate, last, state):
+    def rate(self, epoch: int, learning_rate: float, last: int, state: dict[str, Any]) -> float:
         return max(learning_rate * state["scale"], min(self.minimum, learning_rate))
 
-    def plateau(self):
+    def plateau(self) -> reduce_on_plateau | None:
         return self
 
-    def observe(self, value, state):
+    def observe(self, value: float, state: dict[str, Any]) -> None:
         """Take the monitored value of an epoch (smaller is better; None: not measured) into the state."""
         if value is not None and (state["best"] is None or value < state["best"] - self.min_delta):
             state["best"], state["waited"] = value, 0
@@ -238,22 +245,22 @@ class warm_up(Schedule):
         _check.real(self.start, "start", minimum=0.0, maximum=1.0)
         object.__setattr__(self, "then", resolve(self.then, "then"))
 
-    def new_state(self):
+    def new_state(self) -> dict[str, Any]:
         return self.then.new_state()
 
-    def check_state(self, state):
+    def check_state(self, state: dict[str, Any]) -> None:
         self.then.check_state(state)
 
-    def rate(self, epoch, learning_rate, last, state):
+    def rate(self, epoch: int, learning_rate: float, last: int, state: dict[str, Any]) -> float:
         share = 1.0 if epoch >= self.epochs else self.start + (1.0 - self.start) * epoch / self.epochs
         return share * self.then.rate(epoch, learning_rate, last, state)
 
-    def plateau(self):
+    def plateau(self) -> reduce_on_plateau | None:
         return self.then.plateau()
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any] | None:
         then = self.then.to_dict()
-        return None if then is None else {**super().to_dict(), "then": then}
+        return None if then is None else {**super().to_dict(), "then": then}       # type: ignore[dict-item]
 
 
 @dataclass(frozen=True)
@@ -267,10 +274,10 @@ class function(Schedule):
 
     of_epoch: Callable
 
-    def rate(self, epoch, learning_rate, last, state):
+    def rate(self, epoch: int, learning_rate: float, last: int, state: dict[str, Any]) -> float:
         return self.of_epoch(epoch, learning_rate)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any] | None:
         return None
 
 
@@ -279,7 +286,7 @@ TABLE = {row.__name__: row for row in (constant, step, exponential, cosine, inve
 NAMES = tuple(TABLE)
 
 
-def resolve(schedule, argument="schedule"):
+def resolve(schedule: str | Schedule | Callable | None, argument: str = "schedule") -> Schedule:
     """A `Schedule` from a name, an object or a function; None is the constant one."""
     if schedule is None:
         return constant()
@@ -293,7 +300,7 @@ def resolve(schedule, argument="schedule"):
     return function(schedule)
 
 
-def from_dict(values):
+def from_dict(values: Mapping[str, Any]) -> Schedule:
     """The schedule that `to_dict` described; ValueError or TypeError for what describes none."""
     values = dict(values)
     row = TABLE[_check.choice(values.pop("name", None), "schedule", NAMES)]

@@ -1,14 +1,23 @@
 """The cartesian product of options, trained and scored."""
 
+from __future__ import annotations
+
 import inspect
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from backprop import _check, examples, metrics
 from backprop.errors import TrainingErrors
 from backprop.history import History, cell
 from backprop.many import train_many
 from backprop.network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from backprop._types import ArrayLike
 
 _OF_NETWORK = tuple(inspect.signature(Network).parameters)
 
@@ -47,13 +56,13 @@ class Grid:
         The column of the histories that they are sorted by.
     """
 
-    def __init__(self, points, score):
+    def __init__(self, points: list[Point], score: str) -> None:
         self.points, self.score = points, score
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.points)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Point:
         return self.points[index]
 
     @property
@@ -80,8 +89,9 @@ class Grid:
         return f"Grid({len(self)} points, best {self.score} {_text(self.best.score)} with {self.best.parameters})"
 
 
-def grid(sizes, X, Y, parameters, validation=0.25, sample_weight=None, score: str = "val_loss", seed: int = 0,
-         n_threads: int | None = None, progress: bool = False, **common) -> Grid:
+def grid(sizes: Sequence[int], X: ArrayLike, Y: ArrayLike, parameters: Mapping[str, Sequence],
+         validation: tuple | float = 0.25, sample_weight: ArrayLike | None = None, score: str = "val_loss",
+         seed: int = 0, n_threads: int | None = None, progress: bool = False, **common: Any) -> Grid:
     """Train a network for every combination of options and sort them by their validation score.
 
     Parameters

@@ -1,5 +1,7 @@
 """Early stopping: what is watched, when it is given up, and the best parameters."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
 
 import numpy as np

@@ -4,9 +4,12 @@ A format is a class that gives chunks of raw inputs and targets, in the file's o
 orders and counts the epochs. Nothing larger than a chunk is made.
 """
 
+from __future__ import annotations
+
 import copy
 import os
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +19,10 @@ from backprop._read_libsvm import LibsvmReader, joined, matrix, read_libsvm
 from backprop._read_lines import INTEGER, NUMBER, show, target_values
 from backprop._read_source import Bytes, columns, open_source, plain_name
 from backprop._read_text import BLOCK_CELLS, TextReader, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 BLOCK_BYTES = 2**20          # read and converted at a time: it stays in the processor's cache
 MAX_CLASSES = 2**16          # that classes="auto" collects
@@ -45,7 +52,7 @@ class Stream:
         Of the orders; None without `shuffle`.
     """
 
-    def __init__(self, rows, chunk_rows, shuffle, seed):
+    def __init__(self, rows: Any, chunk_rows: int, shuffle: bool, seed: int | None) -> None:
         self._rows, self._functions = rows, ()
         self.path, self.n_features, self.n_rows = rows.path, rows.width, rows.n_rows
         self.feature_names, self.target_name, self.classes = rows.names, rows.target_name, rows.targets.classes
@@ -56,7 +63,7 @@ class Stream:
     def __iter__(self):
         return self.epoch(0)
 
-    def epoch(self, number):
+    def epoch(self, number: int) -> Iterator[tuple]:
         """The chunks of an epoch.
 
         Parameters
@@ -85,13 +92,13 @@ class Stream:
             yield chunk
             del chunk
 
-    def record(self):
+    def record(self) -> dict[str, Any]:
         """What the chunks depend on besides the file, in kinds that JSON has: a checkpoint keeps it."""
         classes = None if self.classes is None else self.classes.tolist()
         order = [self.chunk_rows, self.seed] if self.shuffle else None
         return {"features": self.n_features, "classes": classes, "order": order, "functions": len(self._functions)}
 
-    def map(self, function):
+    def map(self, function: Callable) -> Stream:
         """This stream with every chunk put through a function.
 
         Parameters
@@ -220,7 +227,8 @@ class LineRows:
     """Rows of a text file. A first pass notes what must be known before an epoch, where that is anything: where chunks
     begin, for another order than the file's; the labels; the width."""
 
-    reader_class = column = None
+    reader_class: type
+    column: int | None = None
 
     def __init__(self, path, options, classes, chunk_rows, shuffle):
         self.path, self.options, self.chunk_rows = path, options, chunk_rows

@@ -99,7 +99,9 @@ class Trace:
         return "\n".join(_five_steps(self))
 
     def _repr_html_(self):
-        return f"<pre>{self}</pre>"
+        from backprop import _html
+
+        return _html.preformatted(str(self))
 
 
 def _numbers(values, limit=8):

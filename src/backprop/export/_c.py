@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backprop import _check, _dispatch, model_file
 from backprop.export import _c_math, _reader
+
+if TYPE_CHECKING:
+    from backprop._types import PathLike
 
 GOLDEN_NUMBERS = 20_000         # inputs of the golden vectors, all rows together, unless one row has more
 LONGEST_STRING = 4095           # bytes of a string literal that every C99 compiler takes
@@ -37,7 +40,7 @@ _PRELUDE = """\
 """
 
 
-def c(model: Any, path: str | os.PathLike, *, name: str | None = None) -> None:
+def c(model: Any, path: PathLike, *, name: str | None = None) -> None:
     """Write a model as one file of C99: no allocation, no state, no library but ``fma()`` of <math.h>.
 
     The file computes with the operations of the library's own kernels in their order, exponentials and their kin

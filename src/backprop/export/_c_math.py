@@ -6,7 +6,7 @@ calls, in order. tests/test_export.py holds every function to the core's bits.
 
 import re
 
-PARTS = {}
+PARTS: dict[str, tuple] = {}
 
 
 def _part(name, needs, text):

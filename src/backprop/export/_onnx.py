@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +12,14 @@ from backprop.export import _reader
 from backprop.export._c_math import table
 from backprop.interop import _import
 
+if TYPE_CHECKING:
+    from backprop._types import PathLike
+
 OPSET, IR_VERSION = 17, 8       # of 2022: runtimes since then read it, and it has every operator that is used
 LIMIT = 2**31 - 1               # bytes of a protobuf message
 
 
-def onnx(model: Any, path: str | os.PathLike, *, dtype: str = "float64") -> None:
+def onnx(model: Any, path: PathLike, *, dtype: str = "float64") -> None:
     """Write a model as an ONNX graph of standard operators.
 
     The input is ``X``, (n, n_0), unscaled. The outputs are ``label``, (n,), and ``probabilities``, (n, k), of a

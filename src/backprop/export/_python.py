@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backprop import _check, model_file
 from backprop.export import _reader
+
+if TYPE_CHECKING:
+    from backprop._types import PathLike
 
 _ACTIVATIONS = {
     "identity": "",
@@ -63,7 +65,7 @@ def softmax(a):
 }
 
 
-def python(model: Any, path: str | os.PathLike) -> None:
+def python(model: Any, path: PathLike) -> None:
     """Write a model as one Python file that needs nothing but the standard library (Python 3.8 and later).
 
     Parameters

@@ -140,12 +140,6 @@ def work(job, Py_ssize_t t=0):
     return j.status, j.done
 
 
-cdef double clock() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return now.tv_sec + 1e-9 * now.tv_nsec
-
-
 def work_all(list jobs):
     """Do the jobs, of one thread each, one after the other; returns a list of (status, parts trained, seconds)."""
     cdef Py_ssize_t k, n = len(jobs)
@@ -160,10 +154,10 @@ def work_all(list jobs):
             all[k] = <Job *>PyCapsule_GetPointer(jobs[k], JOB)
         with nogil:
             flags = bp_flush_subnormals()
-            before = clock()
+            before = bp_clock()
             for k in range(n):
                 work_on(all[k], 0)
-                after = clock()
+                after = bp_clock()
                 seconds[k] = after - before
                 before = after
             bp_restore_flags(flags)

@@ -4,6 +4,10 @@
 #ifndef BP_SPLITMIX_H
 #define BP_SPLITMIX_H
 
+#ifndef __SIZEOF_INT128__
+#error "backprop needs a 64-bit GCC or Clang (on Windows clang-cl): this compiler has no 128-bit integers"
+#endif
+
 #include <stddef.h>
 #include <stdint.h>
 

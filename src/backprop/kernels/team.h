@@ -6,8 +6,17 @@
 #ifndef BP_TEAM_H
 #define BP_TEAM_H
 
-#include <sched.h>
 #include <stddef.h>
+
+#ifdef _WIN32
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
+#define bp_yield() SwitchToThread()
+#else
+#include <sched.h>
+#define bp_yield() sched_yield()
+#endif
 
 typedef struct {
     int T;                       /* threads in the team */
@@ -37,7 +46,7 @@ static inline void bp_wait(bp_barrier *b) {
     for (int spins = 0; __atomic_load_n(&b->round, __ATOMIC_ACQUIRE) == round; spins++) {
         if (__atomic_load_n(&b->abandoned, __ATOMIC_ACQUIRE)) return;
         if (spins < SPINS) bp_relax();
-        else sched_yield();
+        else bp_yield();
     }
 }
 

@@ -1,17 +1,22 @@
 """A boundary being learned, frame by frame, as a GIF."""
-
 from __future__ import annotations
 
 import copy
 import io
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backprop import _check
 from backprop.plot import _style
 from backprop.plot.boundary import decision_boundary
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from backprop._types import ArrayLike, PathLike
 
 COLORS = 64                     # of a frame: lines, points and shades need no more
 
@@ -58,7 +63,7 @@ class BoundaryAnimation:
     ...     film.save(os.path.join(folder, "xor.gif"))
     """
 
-    def __init__(self, X, y, *, every: int = 1, draw: Callable = decision_boundary) -> None:
+    def __init__(self, X: ArrayLike, y: ArrayLike, *, every: int = 1, draw: Callable = decision_boundary) -> None:
         self.X = np.array(_check.matrix(X, columns=2, of="the two axes"))
         one_hot = np.ndim(y) == 2 and np.shape(y)[1] > 1
         self.y = np.array(_check.matrix(y, "y") if one_hot else _check.labels(y))
@@ -70,12 +75,12 @@ class BoundaryAnimation:
         self.draw = draw
         self.frames: list = []
 
-    def __call__(self, state) -> None:
+    def __call__(self, state: Any) -> None:
         """Record the network of a training callback, with epoch and loss as the title."""
         if not self.frames or state.epoch % self.every == 0:
             self.add(state.network, f"epoch {state.epoch}: loss {state.logs['loss']:.3g}")
 
-    def add(self, model, title: str = "") -> None:
+    def add(self, model: Any, title: str = "") -> None:
         """Record a copy of a model.
 
         Parameters
@@ -86,7 +91,8 @@ class BoundaryAnimation:
         """
         self.frames.append((copy.deepcopy(model), str(title)))
 
-    def save(self, path, *, fps: float = 10, hold: float = 2.0, size=(5.6, 4.2), dpi: int = 90) -> None:
+    def save(self, path: PathLike, *, fps: float = 10, hold: float = 2.0, size: tuple[float, float] = (5.6, 4.2),
+             dpi: int = 90) -> None:
         """Write the frames as an animated GIF, by Pillow; it runs in a loop.
 
         Parameters

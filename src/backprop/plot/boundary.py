@@ -11,13 +11,17 @@ from backprop.errors import sklearn_or_own
 from backprop.plot import _classifiers, _style
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from matplotlib.axes import Axes
+
+    from backprop._types import ArrayLike
 
 SHADES = np.linspace(-1.0, 1.0, 11)     # edges of the bands of a graded score
 
 
-def decision_boundary(model, X=None, y=None, ax: Axes | None = None, *, limits=None, resolution: int = 200,
-                      legend: bool = True) -> Axes:
+def decision_boundary(model: Any, X: ArrayLike | None = None, y: ArrayLike | None = None, ax: Axes | None = None, *,
+                      limits: tuple | None = None, resolution: int = 200, legend: bool = True) -> Axes:
     """The regions in which a model answers with each class, the boundaries between them, and the examples.
 
     Parameters
@@ -83,7 +87,7 @@ def decision_boundary(model, X=None, y=None, ax: Axes | None = None, *, limits=N
     return ax
 
 
-def _examples(classifier, X, y):
+def _examples(classifier, X, y) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Checked (X or None, class numbers or None) in the plane."""
     if classifier.n_features not in (None, 2):
         raise ValueError(f"model has {classifier.n_features} features, and a plane shows 2: train it on two of them")
@@ -157,7 +161,8 @@ def _legend(ax, classes, handles=()):
     _style.legend_beside(ax, handles=[*entries, *handles])
 
 
-def hyperplane(model, X=None, y=None, ax: Axes | None = None, *, limits=None, legend: bool = True) -> Axes:
+def hyperplane(model: Any, X: ArrayLike | None = None, y: ArrayLike | None = None, ax: Axes | None = None, *,
+               limits: tuple | None = None, legend: bool = True) -> Axes:
     """A perceptron's hyperplane w·x + b = 0 in the plane, with its normal vector, its margin and its mistakes.
 
     Parameters

@@ -14,14 +14,21 @@ from backprop.plot import _style
 from backprop.plot._classifiers import class_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
     from matplotlib.axes import Axes
+
+    from backprop._types import ArrayLike
+    from backprop.history import History
 
 NAMES = {"loss": "training loss", "val_loss": "validation loss"}
 FEW = 30                        # up to so many epochs every one has its marker
 MAX_CLASSES = 100               # of a confusion matrix; more are no labels but numbers
 
 
-def history(history, ax: Axes | None = None, *, columns=None, log: bool = False, label: str | None = None) -> Axes:
+def history(history: History | Mapping[str, Any], ax: Axes | None = None, *, columns: Sequence[str] | None = None,
+            log: bool = False, label: str | None = None) -> Axes:
     """Curves of training over the epochs: loss and validation loss, or other columns of a history.
 
     Parameters
@@ -170,7 +177,8 @@ def _finish(ax, curves, log):
     ax.legend(frameon=False)
 
 
-def descent(path, f=None, ax: Axes | None = None, *, limits=None, levels: int = 14, resolution: int = 120) -> Axes:
+def descent(path: Any, f: Callable | None = None, ax: Axes | None = None, *, limits: tuple | None = None,
+            levels: int = 14, resolution: int = 120) -> Axes:
     """The path of gradient descent: over the contours of f for two variables, on its curve for one.
 
     Parameters
@@ -255,7 +263,7 @@ def _value(f, w):
         raise TypeError(f"f must return a number, got {type(value).__name__}") from None
 
 
-def _surface(f, box, resolution):
+def _surface(f, box, resolution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     xs, ys = (np.linspace(low, high, resolution) for low, high in box)
     values = np.array([[_value(f, np.array([x, y])) for x in xs] for y in ys])
     if not np.isfinite(values).any():
@@ -263,7 +271,7 @@ def _surface(f, box, resolution):
     return xs, ys, np.ma.masked_invalid(values)
 
 
-def _contours(ax, xs, ys, values, levels):
+def _contours(ax, xs, ys, values, levels) -> None:
     from matplotlib.colors import BoundaryNorm
 
     low, high = float(values.min()), float(values.max())
@@ -310,7 +318,8 @@ def _descent_on_curve(w, values, f, box, ax, resolution):
     return ax
 
 
-def confusion_matrix(y, y_predicted, ax: Axes | None = None, *, classes=None, normalize: bool = False) -> Axes:
+def confusion_matrix(y: ArrayLike, y_predicted: ArrayLike, ax: Axes | None = None, *, classes: ArrayLike | None = None,
+                     normalize: bool = False) -> Axes:
     """Counts of true against predicted classes, one row per true class.
 
     Parameters

@@ -14,7 +14,11 @@ from backprop.plot import _style
 from backprop.trace import Trace
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from matplotlib.axes import Axes
+
+    from backprop._types import ArrayLike
 
 RADIUS = 0.36                   # of a unit, where neighbours in a layer are 1 apart
 SMALLEST = 4.5                  # points; smaller text is left out
@@ -154,7 +158,8 @@ def _headings(ax, layout, sizes, activations, size, above=0.58):
                 ha="center", va="bottom", fontsize=size, color=_style.INK, linespacing=1.15)
 
 
-def network(network, ax: Axes | None = None, *, x=None, max_units: int = 12, colorbar: bool = True) -> Axes:
+def network(network: Any, ax: Axes | None = None, *, x: ArrayLike | None = None, max_units: int = 12,
+            colorbar: bool = True) -> Axes:
     """A network as units and edges: weights by colour, width and line style, activations of an example by colour.
 
     Parameters
@@ -225,7 +230,7 @@ def _bar(cmap, norm, label):
     return ScalarMappable(norm, cmap), label
 
 
-def trace(trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
+def trace(trace: Trace, ax: Axes | None = None, *, max_units: int = 8) -> Axes:
     """One example's way forward and backward through a network, with every number of one step of backpropagation.
 
     Parameters
@@ -343,7 +348,8 @@ def _statement(ax, layout, trace, size):
             fontsize=size, color=_style.ACCENT)
 
 
-def weights(network, ax: Axes | None = None, *, shape=None, max_units: int = 64, colorbar: bool = True) -> Axes:
+def weights(network: Any, ax: Axes | None = None, *, shape: tuple | None = None, max_units: int = 64,
+            colorbar: bool = True) -> Axes:
     """The weights into each unit of the first layer as an image: what the unit looks for in the input.
 
     Parameters
