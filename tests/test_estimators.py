@@ -379,8 +379,9 @@ def test_sparse_rows_give_the_bits_of_dense_ones(container, model, monkeypatch):
 
 
 @pytest.mark.parametrize("model", [
-    bp.MLPClassifier((4,), max_iter=1, early_stopping=True), bp.MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=1),
-    bp.Perceptron(max_iter=2)], ids=lambda m: " ".join(repr(m).split()))
+    bp.MLPClassifier((4,), max_iter=1, early_stopping=True),
+    bp.MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=1), bp.Perceptron(max_iter=2),
+], ids=lambda m: " ".join(repr(m).split()))
 def test_sparse_rows_are_dense_some_at_a_time(model):
     """The dense rows are 320 MB."""
     rows = sparse.random(20_000, 2000, density=1e-3, format="csr", random_state=np.random.default_rng(0))
