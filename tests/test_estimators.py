@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 import backprop as bp
-from backprop import _estimator_base, _estimator_file, model_file, training
+from backprop import _estimator_file, _sparse, model_file, training
 from backprop.errors import DivergenceError, ModelFormatError
 
 rng = np.random.default_rng(1)
@@ -357,16 +358,41 @@ def test_what_are_no_labels(y, message):
 # ---- kinds of rows ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
-@pytest.mark.parametrize("model", [bp.MLPClassifier(**SMALL), bp.MLPRegressor(**SMALL, early_stopping=True),
-                                   bp.Perceptron(random_state=0)], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("model", [
+    bp.MLPClassifier(**SMALL), bp.MLPRegressor(**SMALL, early_stopping=True),
+    bp.MLPClassifier(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=3, random_state=0),
+    bp.Perceptron(random_state=0, max_iter=30), bp.Perceptron(random_state=0, average=True, max_iter=4),
+    bp.Perceptron(random_state=0, pocket=True, max_iter=4), bp.Perceptron(rule="batch", max_iter=9),
+], ids=lambda m: " ".join(repr(m).split()))
 def test_sparse_rows_give_the_bits_of_dense_ones(container, model, monkeypatch):
-    monkeypatch.setattr(_estimator_base, "BLOCK", 7)
-    rows = np.where(np.abs(X) < 0.7, 0.0, X)
-    dense = fit(copy.deepcopy(model), rows, CLASSES)
-    other = fit(copy.deepcopy(model), container(rows), CLASSES)
+    monkeypatch.setattr(_sparse, "BLOCK_BYTES", 8 * X.shape[1] * 7)
+    monkeypatch.setattr(_sparse, "MIN_BLOCK", 1)
+    rows, weight = np.where(np.abs(X) < 0.7, 0.0, X), np.arange(len(X)) % 4 / 2
+    dense = fit(copy.deepcopy(model), rows, CLASSES, sample_weight=weight)
+    other = fit(copy.deepcopy(model), container(rows), CLASSES, sample_weight=weight)
     np.testing.assert_array_equal(other.coef_ if hasattr(other, "coef_") else other.coefs_[0],
                                   dense.coef_ if hasattr(dense, "coef_") else dense.coefs_[0])
-    np.testing.assert_array_equal(other.predict(container(rows)), dense.predict(rows))
+    assert other.history_.to_dict()["epoch"] == dense.history_.to_dict()["epoch"]
+    for use in ("predict", "decision_function"):
+        if hasattr(model, use):
+            np.testing.assert_array_equal(getattr(other, use)(container(rows)), getattr(dense, use)(rows))
+
+
+@pytest.mark.parametrize("model", [
+    bp.MLPClassifier((4,), max_iter=1, early_stopping=True),
+    bp.MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=1), bp.Perceptron(max_iter=2),
+], ids=lambda m: " ".join(repr(m).split()))
+def test_sparse_rows_are_dense_some_at_a_time(model):
+    """The dense rows are 320 MB."""
+    rows = sparse.random(20_000, 2000, density=1e-3, format="csr", random_state=np.random.default_rng(0))
+    y = np.arange(rows.shape[0]) % 2
+    tracemalloc.start()
+    try:
+        fit(copy.deepcopy(model), rows, y).predict(rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40e6
 
 
 @pytest.mark.parametrize("rows", [X.tolist(), np.asfortranarray(X), X[::-1][::-1], X.astype(">f8")], ids=type)

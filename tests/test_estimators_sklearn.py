@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn import config_context, neural_network
-from sklearn.base import clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -230,6 +230,24 @@ def test_names_of_features(estimator):
         model.predict(frame[list("edcba")])
     with pytest.warns(UserWarning, match="feature names"):
         model.predict(X[:1])
+
+
+@each
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_of_mixed_columns_and_series_of_labels(estimator, library):
+    frames = pytest.importorskip(library, reason=f"{library} is not installed")
+    columns = {"count": np.arange(N), "real": X[:, 0], "member": X[:, 1] > 0}
+    rows = np.column_stack(list(columns.values())).astype(float)
+    classifier = isinstance(estimator, ClassifierMixin)
+    y = np.array(["no", "perhaps", "yes"])[CLASSES] if classifier else REAL[:, 0]
+    frame, series = frames.DataFrame(columns), frames.Series(y.tolist())
+    model = quiet(clone(estimator).fit, frame, series, sample_weight=frames.Series(np.arange(N) % 3))
+    plain = quiet(clone(estimator).fit, rows, y, sample_weight=np.arange(N) % 3)
+    assert model.feature_names_in_.tolist() == list(columns)
+    np.testing.assert_array_equal(model.predict(frame), plain.predict(rows))
+    assert model.score(frame, series) == plain.score(rows, y)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[["member", "real", "count"]])
 
 
 @each

@@ -13,7 +13,8 @@ import warnings
 
 import numpy as np
 
-from backprop import _check, metrics
+from backprop import _check, _sparse, metrics
+from backprop._sparse import is_sparse
 from backprop.errors import sklearn_or_own
 
 try:
@@ -30,8 +31,6 @@ except ImportError:
 
     class CallbackSupportMixin:                          # type: ignore[no-redef]
         """No callbacks of scikit-learn's protocol."""
-
-BLOCK = 4096             # rows of a sparse matrix that are dense at a time; it changes no bit
 
 if validate_data is None:
     class BaseEstimator:                                 # type: ignore[no-redef]
@@ -157,11 +156,7 @@ def _in_our_words(error, *checks):
 
 def _rows_without_sklearn(estimator, X, reset):
     names = _names(X)
-    if hasattr(X, "tocsr"):
-        out = X.tocsr().astype(np.float64)
-        _check.finite(out.data, "X's values")
-    else:
-        out = _check.matrix(X)
+    out = _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X)
     if reset:
         estimator.n_features_in_ = out.shape[1]
         estimator.__dict__.pop("feature_names_in_", None)
@@ -184,23 +179,6 @@ def _names(X):
     if columns is None or not all(isinstance(name, str) for name in columns):
         return None
     return np.array(list(columns), dtype=object)
-
-
-def is_sparse(X):
-    """Whether X is a sparse matrix of SciPy's, without importing SciPy."""
-    return hasattr(X, "toarray") and hasattr(X, "nnz")
-
-
-def dense(X):
-    """X of a fit as the network takes it. The one place that decides what sparse rows become on their way there."""
-    return X.toarray() if is_sparse(X) else X
-
-
-def outputs(network, X):
-    """(n, n_L) outputs of a network for checked rows, dense or CSR; of CSR some thousand rows are dense at a time."""
-    if not is_sparse(X):
-        return network.predict(X)
-    return np.concatenate([network.predict(X[start:start + BLOCK].toarray()) for start in range(0, X.shape[0], BLOCK)])
 
 
 def column(y):

@@ -151,7 +151,6 @@ class MLP(CallbackSupportMixin, Estimator):
         held = self._validation(validation, network.sizes[-1])
         if rules.early_stopping and held is None:
             train, held = self._split(train, network)
-        train.X = _estimator_base.dense(train.X)
         watch = _fitting.Watch(
             rules, self._progress(fresh, optimizer), len(train),
             None if held is None else lambda net: self._validation_score(net, held), self._tell(X, y, max_iter))
@@ -165,7 +164,7 @@ class MLP(CallbackSupportMixin, Estimator):
         self._warn_of_the_end(history, watch, max_iter)
 
     def _training_data(self, X, y, sample_weight, fresh, classes):
-        """(examples, network) of checked arguments; X may still be sparse."""
+        """(examples, network) of checked arguments; X may be sparse, and stays so."""
         X, y = _estimator_base.validated(self, X, y, reset=fresh or not self._is_fitted(), check_y=self._check_y,
                                          y_numeric=self._y_numeric)
         if _estimator_base.is_sparse(y):
@@ -239,7 +238,6 @@ class MLP(CallbackSupportMixin, Estimator):
         mask = _fitting.validation_rows(train.Y, self.validation_fraction, np.random.default_rng(self._split_seed_))
         train, held = (Examples(train.X[rows], train.Y[rows], None if train.weight is None else train.weight[rows])
                        for rows in (~mask, mask))
-        held.X = _estimator_base.dense(held.X)
         return train, held
 
     def _refuse_rare(self, Y):
@@ -252,10 +250,10 @@ class MLP(CallbackSupportMixin, Estimator):
             return None
         if X is None or y is None:
             raise ValueError("X_val and y_val go together: give both or neither")
-        X = _estimator_base.dense(_estimator_base.inputs(self, X))
+        X = _estimator_base.inputs(self, X)
         Y = self._encode(_estimator_base.column(np.asarray(y)))
-        if len(Y) != len(X):
-            raise ValueError(f"y_val has {len(Y)} rows, but X_val has {len(X)}")
+        if len(Y) != X.shape[0]:
+            raise ValueError(f"y_val has {len(Y)} rows, but X_val has {X.shape[0]}")
         if Y.shape[1] != n_outputs:
             raise ValueError(f"y_val has {Y.shape[1]} columns, expected {n_outputs}")
         return Examples(X, Y, None)
@@ -369,7 +367,7 @@ class MLP(CallbackSupportMixin, Estimator):
     def _outputs(self, X):
         """(n, n_L) outputs of the network."""
         self._check_fitted()
-        return _estimator_base.outputs(self.network_, _estimator_base.inputs(self, X))
+        return self.network_.predict(_estimator_base.inputs(self, X))
 
     def _one(self, X):
         """(n_L,) output for the one row of a plain float64 array; None for everything that wants the general path.

@@ -381,8 +381,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         ndarray of shape (n,) for two classes, else (n, k)
         """
         self._check_fitted()
-        X = _estimator_base.inputs(self, X)
-        A = _estimator_base.outputs(_net_input_twin(self.network_), X)
+        A = _net_input_twin(self.network_).predict(_estimator_base.inputs(self, X))
         return A[:, 0] if self._labels.kind == "binary" else A
 
     def __sklearn_tags__(self):

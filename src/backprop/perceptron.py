@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backprop import _check, _estimator_base, _order
+from backprop import _check, _estimator_base, _order, _sparse
 from backprop._dispatch import core
 from backprop._estimator_base import ClassifierMixin, Estimator
 from backprop._labels import refuse_continuous
@@ -23,7 +24,7 @@ RULES = ("stochastic", "batch")
 SLICE = 2**24                   # multiply-adds of one kernel call: well below the 0.5 s within which Ctrl-C must land
 BLOCK = 2**16                   # visits of the epochs that share one kernel call where epochs are tiny
 
-_MORE, _CONVERGED = 1, 2        # status of a kernel call, kernels/perceptron.pxi
+_DONE, _MORE, _CONVERGED = 0, 1, 2              # status of a kernel call, kernels/perceptron.pxi
 
 
 @dataclass
@@ -94,7 +95,7 @@ class _Weights:
 class _Examples:
     """Checked training data; rows of weight 0 are not among `rows`."""
 
-    X: np.ndarray               # (n, d)
+    X: np.ndarray | _sparse.SparseRows      # (n, d)
     label: np.ndarray           # (n,) intp, index into the classes
     weight: np.ndarray          # (n,) class weight times sample weight
     rows: np.ndarray            # (m,) intp, ascending
@@ -137,8 +138,26 @@ class _Run:
         self.error, self.mistakes = np.zeros(count), np.zeros(count, np.intp)
         self.at[:] = 0, 0, 0, -1
         if rule == "stochastic":
-            return _to_the_end(core.perceptron_stochastic, self, self._orders(count, generator))
+            orders = self._orders(count, generator)
+            if isinstance(self.X, _sparse.SparseRows):
+                return self._sparse_epochs(orders)
+            return _to_the_end(core.perceptron_stochastic, self, orders)
         return _to_the_end(core.perceptron_batch, self, self.rows, count)
+
+    def _sparse_epochs(self, orders):
+        """Stochastic epochs over sparse rows, made dense block by block in the order of their visits: the same bits."""
+        for epoch, order in enumerate(orders):
+            for start in range(0, self.m, self.X.block):
+                rows = order[start:start + self.X.block]
+                block = copy.copy(self)
+                block.m, block.at = len(rows), np.array([0, 0, 0, -1], np.intp)
+                block.X, block.label, block.weight = self.X[rows], self.label[rows], self.weight[rows]
+                block.error, block.mistakes = self.error[epoch:epoch + 1], self.mistakes[epoch:epoch + 1]
+                _to_the_end(core.perceptron_stochastic, block, np.arange(block.m, dtype=np.intp).reshape(1, -1))
+            self.at[0] = epoch + 1
+            if self.mistakes[epoch] == 0:
+                return _CONVERGED
+        return _DONE
 
     def _orders(self, count, generator):
         orders = np.tile(self.rows, (count, 1))
@@ -306,8 +325,8 @@ class Perceptron(ClassifierMixin, Estimator):
 
         Parameters
         ----------
-        X : array_like of shape (n, d)
-            Examples, one per row.
+        X : array_like, frame or sparse matrix of shape (n, d)
+            Examples, one per row. Sparse rows become dense some at a time, except under ``rule="batch"`` and `pocket`.
         y : array_like of shape (n,)
             Labels of any kind that can be sorted, of two classes or more.
         sample_weight : array_like of shape (n,) or None
@@ -412,13 +431,15 @@ class Perceptron(ClassifierMixin, Estimator):
         self._generator = generator
 
     def _data(self, X, y, sample_weight, reset):
-        """Checked (X, y, weights); sparse rows become dense."""
-        X, y = _estimator_base.validated(self, X, y, reset=reset, check_y=lambda y: _check.labels(y, rows=len(X)))
-        X = _check.matrix(_estimator_base.dense(X))
-        y = _check.labels(_estimator_base.column(np.asarray(y)), rows=len(X))
+        """Checked (X, y, weights); X may be `SparseRows`."""
+        X, y = _estimator_base.validated(self, X, y, reset=reset,
+                                         check_y=lambda y: _check.labels(y, rows=np.shape(X)[0]))
+        X = _sparse.inputs(X, "X", X.shape[1], "as they came")
+        n = X.shape[0]
+        y = _check.labels(_estimator_base.column(np.asarray(y)), rows=n)
         refuse_continuous(y)
-        weight = _estimator_base.sample_weights(sample_weight, len(X))
-        return X, y, np.ones(len(X)) if weight is None else np.array(weight)
+        weight = _estimator_base.sample_weights(sample_weight, n)
+        return X, y, np.ones(n) if weight is None else np.array(weight)
 
     def _partial_classes(self, classes):
         if classes is not None:
@@ -443,6 +464,8 @@ class Perceptron(ClassifierMixin, Estimator):
         """Train `weights` and `history` in place: "converged", "tol" or "max_iter". A failure rewinds the generator."""
         if not options.average:                      # an average starts with the call that asks for it
             weights.visits[:], weights.drift_W[:], weights.drift_b[:] = 0, 0, 0
+        if isinstance(examples.X, _sparse.SparseRows) and (options.pocket or options.rule == "batch"):
+            examples.X = examples.X[:]               # both go through all rows within one call of the core
         run = _Run(options, examples, weights)
         order = generator if options.shuffle and options.rule == "stochastic" else None
         rewind = generator.bit_generator.state
@@ -528,8 +551,13 @@ class Perceptron(ClassifierMixin, Estimator):
         """Net inputs (n, number of problems)."""
         if not hasattr(self, "coef_"):
             raise _estimator_base.not_fitted(self)
-        if not _estimator_base.is_plain_row(self, X):
-            X = _check.matrix(_estimator_base.dense(_estimator_base.inputs(self, X)))
+        if _estimator_base.is_plain_row(self, X):
+            return self._net_inputs(X)
+        X = _sparse.inputs(_estimator_base.inputs(self, X), "X", self.n_features_in_, "the features of the fit")
+        return _sparse.by_blocks(self._net_inputs, X)
+
+    def _net_inputs(self, X):
+        """Net inputs of dense checked rows."""
         scores = np.empty((len(X), len(self.coef_)))
         step = max(1, SLICE // (self.coef_.size + 16))
         for start in range(0, len(X), step):
