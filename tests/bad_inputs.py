@@ -29,7 +29,7 @@ class Short:
     """A sequence that promises more than it has."""
 
     def __len__(self):
-        return 10**9
+        return 10**5
 
     def __getitem__(self, index):
         raise IndexError(index)
