@@ -247,4 +247,7 @@ def state(receiver):
     """Everything that the receiver of a call is made of."""
     if receiver is None:
         return None
+    if isinstance(receiver, bp.Network):                 # aside from a history that is not written out yet
+        return pickle.dumps((receiver.parameters, receiver._training_state, receiver._stopping_state,
+                             receiver._generator, receiver.epochs_trained))
     return pickle.dumps(receiver)

@@ -113,7 +113,7 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
         try:
             return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
                                  y_numeric=y_numeric, reset=reset)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X),
                                 lambda: y is None or is_sparse(y) or check_y(y)) from None
     if y is None:
@@ -132,7 +132,7 @@ def inputs(estimator, X):
     if validate_data is not None:
         try:
             return validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, order="C", reset=False)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X)) from None
     return _rows_without_sklearn(estimator, X, False)
 
