@@ -29,6 +29,8 @@ SECONDS = 1.0                                            # of processor time: a 
 CALLERS_OWN = {"gradient_descent f", "gradient_descent gradient", "gradient_descent callback",
                "Network.train callbacks", "Network.train metrics", "MLPClassifier callbacks", "MLPRegressor callbacks"}
 
+pytestmark = pytest.mark.filterwarnings("ignore")        # two iterations do not converge, and that is not the subject
+
 
 def outcome(call, arguments, name):
     """"accepted", "refused" with the argument's name, "unnamed", "system", or the error that should not have come."""
