@@ -102,6 +102,8 @@ def _float64(value, name):
 
 def _first_ragged(value):
     """Words for the first row whose length is not that of row 0; empty where there is no telling."""
+    if not isinstance(value, (list, tuple)):
+        return ""
     lengths = [len(row) if hasattr(row, "__len__") else None for row in value]
     row = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
     if row is None:
@@ -226,7 +228,10 @@ def real(value, name, *, above=None, minimum=None, below=None, maximum=None) -> 
     """A finite real number as float; `above` and `below` are strict bounds, `minimum` and `maximum` are not."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {_got(value)}")
-    value = float(value)
+    try:
+        value = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite, got an integer too large for float64") from None
     if not np.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
     for bound, broken, words in ((above, above is not None and value <= above, "greater than"),
@@ -248,9 +253,12 @@ def boolean(value, name) -> bool:
 def path(value, name="path") -> str | bytes:
     """A file's name, str or bytes, from what `os.fspath` takes."""
     try:
-        return os.fspath(value)
+        out = os.fspath(value)
     except TypeError:
         raise TypeError(f"{name} must be str, bytes or os.PathLike, got {_got(value)}") from None
+    if (b"\0" if isinstance(out, bytes) else "\0") in out:
+        raise ValueError(f"{name} must not hold a null character, got {shown(value)}")
+    return out
 
 
 def choice(value, name, names) -> str:

@@ -112,7 +112,7 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
         try:
             return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
                                  y_numeric=y_numeric, reset=reset)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X),
                                 lambda: y is None or is_sparse(y) or check_y(y)) from None
     if y is None:
@@ -131,7 +131,7 @@ def inputs(estimator, X):
     if validate_data is not None:
         try:
             return validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, order="C", reset=False)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X)) from None
     return _rows_without_sklearn(estimator, X, False)
 
@@ -201,7 +201,7 @@ def _conversion_warning():
 def sample_weights(value, rows):
     """(rows,) weights from an array or a number, not negative, not all zero; None stays None."""
     if value is None or isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return None if value is None else _check.weights(np.full(rows, float(value)), "sample_weight", rows=rows)
+        return None if value is None else _check.weights(np.full(rows, _check.real(value, "sample_weight")), "sample_weight", rows=rows)
     return _check.weights(value, "sample_weight", rows=rows)
 
 

@@ -217,6 +217,8 @@ class MLP(CallbackSupportMixin, Estimator):
     def _own_callbacks(self):
         if self.callbacks is None:
             return []
+        if not (callable(self.callbacks) or hasattr(self.callbacks, "__iter__")):
+            raise TypeError(f"callbacks must be a function or a list of them, got {_check.shown(self.callbacks)}")
         return [self.callbacks] if callable(self.callbacks) else list(self.callbacks)
 
     def _tell(self, X, y, max_iter):

@@ -281,8 +281,8 @@ def _header(value):
 
 
 def _drop(value):
-    if value is None:
-        raise TypeError("drop must be a sequence of columns, got None")
+    if not isinstance(value, (str, numbers.Integral)) and not hasattr(value, "__iter__"):
+        raise TypeError(f"drop must be a sequence of columns, got {_check.shown(value)}")
     columns = (value,) if isinstance(value, (str, numbers.Integral)) else tuple(value)
     return tuple(_column(column, "drop") for column in columns)
 
@@ -539,7 +539,7 @@ class Standardizer:
     def from_dict(cls, state: Mapping[str, Any]) -> Standardizer:
         """The Standardizer that `to_dict` described; ValueError or TypeError for anything else."""
         if not isinstance(state, dict) or set(state) != {"mean", "scale"}:
-            raise ValueError(f"a Standardizer is a dict of mean and scale, got {state!r}")
+            raise ValueError(f"state must be a dict of mean and scale, got {_check.shown(state)}")
         new = cls()
         new.mean_ = _check.vector(state["mean"], "mean").copy()
         new.scale_ = _check.vector(state["scale"], "scale", length=len(new.mean_), of="one per mean").copy()

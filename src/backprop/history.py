@@ -156,6 +156,8 @@ class History:
         -------
         History
         """
+        if not isinstance(values, dict):
+            raise TypeError(f"values must be a dict of lists, got {type(values).__name__}")
         columns = {name: list(column) for name, column in values.items() if name not in ("stop_reason", "best_epoch")}
         history = cls(name for name in columns if name not in COLUMNS)
         length = len(columns.get("epoch", ()))

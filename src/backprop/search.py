@@ -136,6 +136,8 @@ def grid(sizes: Sequence[int], X: ArrayLike, Y: ArrayLike, parameters: Mapping[s
     >>> len(found), found.best.parameters["learning_rate"]
     (4, 0.03)
     """
+    if not isinstance(score, str):
+        raise TypeError(f"score must be the name of a column of the history, got {_check.shown(score)}")
     combinations = _combinations(parameters)
     chosen = [{"sizes": sizes, "seed": seed, **common, **combination} for combination in combinations]
     networks = [Network(**{name: value for name, value in each.items() if name in _OF_NETWORK}) for each in chosen]

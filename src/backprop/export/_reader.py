@@ -186,7 +186,10 @@ def _estimator(model):
         _require_fit(model, "network_")
     network = getattr(model, "network_", None)
     if network is None:
-        foreign = interop.from_sklearn(model)            # TypeError for anything else
+        try:
+            foreign = interop.from_sklearn(model)
+        except TypeError as error:
+            raise TypeError(f"model cannot be exported: {error}") from None
         if not hasattr(foreign, "activations"):
             return _perceptron(foreign)
         network = foreign
