@@ -67,7 +67,7 @@ def train(network: Network, X, Y, mode: str = "sync", client=None, sample_weight
     --------
     >>> import backprop as bp
     >>> import dask.array as da                                              # doctest: +SKIP
-    >>> X, Y = da.random.random((10_000, 8), chunks=(2_500, 8)), da.ones((10_000, 1), chunks=(2_500, 1))  # doctest: +SKIP
+    >>> X, Y = da.random.random((10_000, 8)), da.ones((10_000, 1))           # doctest: +SKIP
     >>> history = bp.dask.train(bp.Network([8, 4, 1]), X, Y, epochs=50, optimizer="lbfgs")    # doctest: +SKIP
     """
     _require()
@@ -114,6 +114,7 @@ def predict(network: Network, X):
 def map_partitions(function, X, empty):
     """`function` over the partitions of X; `empty`: what it makes of no rows."""
     import dask
+
     from backprop.dask import _collections
 
     call = _OnRows(function, empty)
@@ -147,7 +148,7 @@ def _kind(network):
 
 def _require():
     try:
-        import dask.array
+        import dask.array  # noqa: F401
         import distributed  # noqa: F401
     except ImportError as error:
         raise ImportError("backprop.dask needs Dask: pip install 'backprop-core[dask]'") from error
@@ -172,7 +173,7 @@ def connected(client=None):
     if active is not None:
         yield active
         return
-    with distributed.LocalCluster(n_workers=training.processors(), threads_per_worker=1, dashboard_address=None) as own:
+    with distributed.LocalCluster(n_workers=training.processors(), threads_per_worker=1, dashboard_address=":0") as own:
         with distributed.Client(own, direct_to_workers=True) as client:
             yield client
 

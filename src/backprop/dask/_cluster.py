@@ -92,7 +92,8 @@ class Cluster:
         share = -(-len(self.futures) // len(workers))
         given = {address: [] for address in workers}
         for number, future in enumerate(self.futures):
-            near = [address for address in where.get(future.key, ()) if address in given and len(given[address]) < share]
+            near = [address for address in where.get(future.key, ())
+                    if address in given and len(given[address]) < share]
             address = min(near or given, key=lambda address: len(given[address]))
             given[address].append((number, future))
         created = {

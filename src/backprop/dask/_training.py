@@ -1,4 +1,4 @@
-"""The two modes of training, and L-BFGS, in the epoch loop of backprop.training: solvers whose passes are made elsewhere."""
+"""The two modes of training, and L-BFGS, as solvers in the epoch loop whose passes are made elsewhere."""
 
 import time
 
