@@ -1,4 +1,4 @@
-"""The matrix of bad inputs × entry points: every argument of every public call meets some sixty inputs that it may refuse.
+"""Bad inputs × entry points: every argument of every public call meets some sixty inputs that it may refuse.
 
 A cell is a good call with one argument spoilt. It ends in ValueError or TypeError (or a subclass) that names the
 argument, leaves the object as it was and takes less than a second; or the input happens to be good, and the cell

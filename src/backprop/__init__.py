@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 # Loaded when first touched, so that `import backprop` costs little more than `import numpy`: name -> module.
 _LAZY = {
+    "dask": "backprop.dask",
     "data": "backprop.data",
     "EarlyStopping": "backprop.stopping",
     "Ensemble": "backprop.ensemble",

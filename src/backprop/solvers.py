@@ -85,7 +85,13 @@ def _examples_at_once(network):
 
 
 def make(loop):
-    """The solver that the options of a `backprop.training._Run` ask for, or None."""
+    """The solver that the options of a `backprop.training._Run` ask for, or None.
+
+    Examples that lie elsewhere (backprop.dask) bring their own.
+    """
+    elsewhere = getattr(loop.options.train, "solver", None)
+    if elsewhere is not None:
+        return elsewhere(loop)
     solver = {"lbfgs": LBFGS, "levenberg_marquardt": LevenbergMarquardt}.get(loop.options.optimizer.name)
     return None if solver is None else solver(loop)
 
@@ -327,8 +333,19 @@ class LBFGS(_Solver):
         if not np.isfinite(w).all():
             raise self._diverged()
         self._set(w)
-        network, train = self.network, self.train
         self.gradient[...] = 0.0
+        self._pass(w)
+        value, gradient = self._objective(w), self.network._compact(self.gradient) + self.decay * w
+        if not (math.isfinite(value) and np.isfinite(gradient).all()):
+            raise self._diverged()
+        self.evaluated = w.copy(), self._total()
+        if self.total is None:
+            self.total = self.evaluated[1]
+        return value, gradient
+
+    def _pass(self, w):
+        """Losses and gradient of all examples at w, which the network holds."""
+        network, train = self.network, self.train
         for part in self._slices(6.0 * w.size):
             X = train.X[part]
             Y, own = network._own(X, train.Y[part])
@@ -336,13 +353,6 @@ class LBFGS(_Solver):
                            self.memory, BLOCK)
             if own is not None:
                 self.losses[part] = own
-        value, gradient = self._objective(w), network._compact(self.gradient) + self.decay * w
-        if not (math.isfinite(value) and np.isfinite(gradient).all()):
-            raise self._diverged()
-        self.evaluated = w.copy(), self._total()
-        if self.total is None:
-            self.total = self.evaluated[1]
-        return value, gradient
 
     def _iterated(self, w):
         """SciPy has accepted w."""

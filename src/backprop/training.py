@@ -549,12 +549,13 @@ class _Run:
 
     # what follows an epoch
 
-    def iteration(self, total, visited, seconds, outcome):
+    def iteration(self, total, visited, seconds, outcome, updates=1):
         """Take the books of a solver's iteration: Σ w C over the examples visited, before the step.
 
-        `outcome` is the solver's own reason to stop, or None; returns the reason to stop, or None.
+        `outcome` is the solver's own reason to stop, or None; returns the reason to stop, or None. `updates` are those
+        that the solver has not counted itself.
         """
-        self.updates += 1
+        self.updates += updates
         try:
             reason = self._record(np.array([total]), visited, seconds) or outcome
         except Exception:
@@ -563,14 +564,14 @@ class _Run:
         self._set_mark()
         if reason is None:
             self._checkpoint()
-        if reason is None and self.updates == self.options.epochs:
+        if reason is None and self.network.epochs_trained == self.last_epoch:
             return "epochs"
         return reason or self._budget_spent()
 
     def _record(self, totals, visited, seconds):
         """History, schedule, stopping, callbacks and progress of the epochs just trained; a stop reason or None."""
         network, history, count = self.network, self.history, len(totals)
-        rate = None if self.solver is not None else float(self.state.numbers[0])
+        rate = None if self.options.optimizer.solver else float(self.state.numbers[0])
         columns = network.epochs_trained + 1, totals, visited, self._penalty(), rate, seconds
         if self.measured.anything:
             measured = {name: [value] for name, value in self.measured.values().items()}

@@ -85,6 +85,20 @@ cdef void free_job(object capsule) noexcept:
     free(PyCapsule_GetPointer(capsule, JOB))
 
 
+cdef int read_rule(Task *c, task) except -1:
+    """The rule of descent and what stands around it, from a `backprop.training.Task`."""
+    cdef double[::1] h = task.numbers
+    cdef double[:, ::1] slots = task.slots
+    cdef double[::1] gradient = task.gradient
+    c.optimizer = &OPTIMIZERS[<Py_ssize_t>task.optimizer]
+    c.h = &h[0]
+    c.s = &slots[0, 0] if c.optimizer.n_slots > 0 else NULL
+    c.t = &slots[1, 0] if c.optimizer.n_slots > 1 else NULL
+    c.gradient = &gradient[0]
+    c.l1, c.l2, c.clip_norm, c.max_norm = task.l1, task.l2, task.clip_norm, task.max_norm
+    return 0
+
+
 def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, double[::1] losses, int n_threads=1):
     """A call of the core, ready to `work`: train over `order`, whose rows fall into parts of `rows_per_part` visits.
 
@@ -98,9 +112,6 @@ def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, doubl
     cdef const double[:, ::1] X = task.X
     cdef const double[:, ::1] Y = task.Y
     cdef const double[::1] weight = task.weight
-    cdef double[::1] h = task.numbers
-    cdef double[:, ::1] slots = task.slots
-    cdef double[::1] gradient = task.gradient
     cdef double[::1] memory = task.memory
     cdef Task *c = &j.task
     j.net = network_of(plan)
@@ -110,12 +121,7 @@ def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, doubl
     c.X, c.Y, c.order = &X[0, 0], &Y[0, 0], &order[0]
     if weight is not None:
         c.weight = &weight[0]
-    c.optimizer = &OPTIMIZERS[<Py_ssize_t>task.optimizer]
-    c.h = &h[0]
-    c.s = &slots[0, 0] if c.optimizer.n_slots > 0 else NULL
-    c.t = &slots[1, 0] if c.optimizer.n_slots > 1 else NULL
-    c.gradient = &gradient[0]
-    c.l1, c.l2, c.clip_norm, c.max_norm = task.l1, task.l2, task.clip_norm, task.max_norm
+    read_rule(c, task)
     c.plain = c.optimizer.step == sgd and c.l1 == 0.0 and c.l2 == 0.0 and c.clip_norm == 0.0
     carve(j.net, &j.work, &memory[0], task.block, task.n_threads)
     c.dropout = dropout_of(j.net, &j.work, task.dropout)
@@ -138,6 +144,28 @@ def work(job, Py_ssize_t t=0):
         work_on(j, t)
         bp_restore_flags(flags)
     return j.status, j.done
+
+
+def step_from_gradient(plan, task):
+    """One step on task.gradient, the gradient of a data loss that was made elsewhere: penalties, clipping, rule, max-norm.
+
+    The gradient is spent: penalties and clipping are written into it.
+    """
+    cdef const Network *net = network_of(plan)
+    cdef Task c
+    cdef Work work
+    cdef Share who = alone()
+    cdef double[::1] memory = task.memory
+    cdef uint64_t flags
+    memset(&c, 0, sizeof(Task))
+    read_rule(&c, task)
+    carve(net, &work, &memory[0], task.block, task.n_threads)
+    with nogil:
+        flags = bp_flush_subnormals()
+        step(net, &c, 0, net.n_padded, &who)
+        if c.max_norm > 0.0:
+            shorten_weights(net, &work, c.max_norm, &who)
+        bp_restore_flags(flags)
 
 
 def work_all(list jobs):
