@@ -4,8 +4,8 @@ Every variant is a module of its own (`_core`, `_core_v3`, `_core_v4`), so that 
 instruction set; `backprop._dispatch` picks one at import. A variant that the compiler cannot build is left out with a
 warning: the baseline alone is a complete library.
 
-The kernels need the vector extensions of GCC and Clang. Microsoft's compiler has none, so Windows takes LLVM's
-clang-cl, which must be on the PATH, and gets the baseline. Nobody has tried that build yet.
+The kernels need the vector extensions of GCC and Clang. Microsoft's compiler has none; Windows takes LLVM's clang-cl,
+which must be on the PATH, and gets the baseline. Nobody has tried that build yet.
 """
 
 import os

@@ -80,7 +80,7 @@ class History:
     def __getattr__(self, name: str) -> Any:     # called for what is not there yet: the columns, at first
         if name.startswith("_") or name not in self._names:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        columns = {column: [] for column in self._names}
+        columns: dict[str, list] = {column: [] for column in self._names}
         for make, arguments, count in self._waiting:
             _extend(columns, make(*arguments), count)
         self.__dict__.update(columns)

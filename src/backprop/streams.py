@@ -52,8 +52,11 @@ class Stream:
         Of the orders; None without `shuffle`.
     """
 
+    seed: Any                # an int where there is `shuffle`
+
     def __init__(self, rows: Any, chunk_rows: int, shuffle: bool, seed: int | None) -> None:
-        self._rows, self._functions = rows, ()
+        self._rows = rows
+        self._functions: tuple[Callable, ...] = ()
         self.path, self.n_features, self.n_rows = rows.path, rows.width, rows.n_rows
         self.feature_names, self.target_name, self.classes = rows.names, rows.target_name, rows.targets.classes
         self.n_targets = rows.targets.width
