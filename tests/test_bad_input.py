@@ -1,4 +1,4 @@
-"""The matrix of bad inputs × entry points: every argument of every public call meets some sixty inputs that it may refuse.
+"""The matrix of bad inputs × entry points: some sixty bad inputs for every argument of every public call.
 
 A cell is a good call with one argument spoilt. It ends in ValueError or TypeError (or a subclass) that names the
 argument, leaves the object as it was and takes less than a second; or the input happens to be good, and the cell

@@ -201,7 +201,9 @@ def _conversion_warning():
 def sample_weights(value, rows):
     """(rows,) weights from an array or a number, not negative, not all zero; None stays None."""
     if value is None or isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return None if value is None else _check.weights(np.full(rows, _check.real(value, "sample_weight")), "sample_weight", rows=rows)
+        if value is None:
+            return None
+        return _check.weights(np.full(rows, _check.real(value, "sample_weight")), "sample_weight", rows=rows)
     return _check.weights(value, "sample_weight", rows=rows)
 
 
