@@ -63,7 +63,7 @@ class MLP(CallbackSupportMixin, Estimator):
         for size in sizes:
             if isinstance(size, numbers.Integral) and not isinstance(size, bool) and size <= 0:
                 raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        sizes = [_check.integer(size, "hidden_layer_sizes", minimum=1) for size in sizes]
+        sizes = [_check.integer(size, "hidden_layer_sizes", minimum=1, maximum=_check.MAX_ELEMENTS) for size in sizes]
         names = self.activation
         if isinstance(names, str):
             names = [names] * len(sizes)
