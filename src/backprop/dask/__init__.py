@@ -8,7 +8,7 @@ import numpy as np
 from backprop.history import History
 from backprop.network import Network
 
-__all__ = ["DaskMLPClassifier", "DaskMLPRegressor", "predict", "train"]
+__all__ = ["predict", "train"]
 
 _DATA = ("self", "X", "Y", "sample_weight")
 _DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Network.train).parameters.items()
@@ -180,11 +180,3 @@ def connected(client=None, at_most=1):
     with distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as own:
         with distributed.Client(own, direct_to_workers=True) as client:
             yield client
-
-
-def __getattr__(name):
-    if name in ("DaskMLPClassifier", "DaskMLPRegressor"):
-        from backprop.dask import estimators
-
-        return getattr(estimators, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
