@@ -269,9 +269,9 @@ def test_prediction_maps_over_partitions(client):
 
 
 def threads_available():
-    from backprop import _threads
+    from backprop import _threads, training
 
-    return _threads.available(), _threads._threads_of_the_dask_worker()
+    return _threads.available(), _threads._threads_of_the_dask_worker(), training.processors()
 
 
 def test_threads_of_a_worker_share_the_processors(client):
@@ -283,6 +283,6 @@ def test_threads_of_a_worker_share_the_processors(client):
                     os.environ.pop(name, None)
 
             other.run(free)
-            from backprop import training
-            assert other.submit(threads_available).result() == (max(1, training.processors() // 2), 2)
+            available, of_the_worker, processors = other.submit(threads_available).result()
+            assert (available, of_the_worker) == (max(1, processors // 2), 2)
     assert threads_available()[1] == 1

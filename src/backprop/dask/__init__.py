@@ -8,7 +8,7 @@ import numpy as np
 from backprop.history import History
 from backprop.network import Network
 
-__all__ = ["DaskMLPClassifier", "DaskMLPRegressor", "predict", "train"]
+__all__ = ["predict", "train"]
 
 _DATA = ("self", "X", "Y", "sample_weight")
 _DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Network.train).parameters.items()
@@ -85,7 +85,7 @@ def train(network: Network, X, Y, mode: str = "sync", client=None, sample_weight
     parts = _collections.partitions(X, Y, sample_weight)
     from backprop import training
 
-    with connected(client) as client:
+    with connected(client, len(parts)) as client:
         cluster = Cluster(client, _kind(network), parts)
         try:
             return training.run(network, plan.options(network, Elsewhere(cluster, plan)))
@@ -155,11 +155,14 @@ def _require():
 
 
 @contextlib.contextmanager
-def connected(client=None):
-    """The client to use: the given one, the active one, or one of a `LocalCluster` that ends here."""
+def connected(client=None, at_most=1):
+    """The client to use: the given one, the active one, or one of a `LocalCluster` that ends here.
+
+    That has a process for each processor that the surroundings leave us, and for `at_most` partitions.
+    """
     import distributed
 
-    from backprop import training
+    from backprop import _threads
 
     if client is not None:
         if not isinstance(client, distributed.Client):
@@ -173,14 +176,7 @@ def connected(client=None):
     if active is not None:
         yield active
         return
-    with distributed.LocalCluster(n_workers=training.processors(), threads_per_worker=1, dashboard_address=":0") as own:
+    workers = min(_threads.available(), at_most)
+    with distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as own:
         with distributed.Client(own, direct_to_workers=True) as client:
             yield client
-
-
-def __getattr__(name):
-    if name in ("DaskMLPClassifier", "DaskMLPRegressor"):
-        from backprop.dask import estimators
-
-        return getattr(estimators, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
