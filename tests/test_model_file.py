@@ -613,7 +613,7 @@ def test_a_generator_with_too_few_numbers_is_refused(path):
     ("classes", {"kind": "int", "labels": [1, 2, 2**63]}, "no possible model"),
     ("scaler", {"mean": [0.0], "scale": [1.0]}, "scaler must be a Standardizer fitted to 5"),
     ("scaler", {"mean": [0.0] * 5, "scale": [0.0] * 5}, "greater than 0"),
-    ("scaler", [1], "Standardizer is a dict"),
+    ("scaler", [1], "state must be a dict of mean and scale"),
     ("feature_names", ["a"], "feature_names has 1 names"),
     ("feature_names", [1, 2, 3, 4, 5], "list of strings"),
     ("target", True, "position"),

@@ -1,5 +1,6 @@
 # What `__init__.py` loads when it is first touched, for type checkers. tests/test_types.py compares the two.
 
+from backprop import dask as dask
 from backprop import data as data
 from backprop import errors as errors
 from backprop import export as export
