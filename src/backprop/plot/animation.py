@@ -58,7 +58,7 @@ class BoundaryAnimation:
     >>> film = bp.plot.BoundaryAnimation(X, y, every=100)
     >>> history = net.train(X, y, epochs=300, learning_rate=0.5, callbacks=film)
     >>> [title for model, title in film.frames]
-    ['epoch 1: loss 0.334', 'epoch 100: loss 0.0176', 'epoch 200: loss 0.00343', 'epoch 300: loss 0.00177']
+    ['epoch 1: loss 0.34', 'epoch 100: loss 0.0165', 'epoch 200: loss 0.00338', 'epoch 300: loss 0.00176']
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     film.save(os.path.join(folder, "xor.gif"))
     """
