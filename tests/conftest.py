@@ -1,11 +1,15 @@
 """What every test stands on."""
 
 import os
+import signal
 import sys
 
 import pytest
 
 from backprop import training
+
+# A runner in the background may ignore Ctrl-C, and the processes that the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["MPLBACKEND"] = "Agg"            # pictures are made, not shown
 
