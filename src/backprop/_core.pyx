@@ -45,7 +45,6 @@ cdef extern from "simd.h" nogil:
     double s_sqrt(double a) noexcept
     uint64_t bp_flush_subnormals() noexcept
     void bp_restore_flags(uint64_t flags) noexcept
-    void bp_prefetch(const double *p, Py_ssize_t n) noexcept
     double bp_dot8(const double *x, const double *w, Py_ssize_t n) noexcept
     double bp_dot8_soon(const double *x, const double *w, Py_ssize_t n, const double *x_soon) noexcept
     double bp_sum8(const double *x, Py_ssize_t n) noexcept

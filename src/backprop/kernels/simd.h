@@ -138,11 +138,6 @@ BP_INLINE vd v_load_rest(const double *p, ptrdiff_t n, int v) {
     return n > v * VL ? v_load_first(p + v * VL, n - v * VL) : (vd){0};
 }
 
-/* Ask for n doubles that are wanted soon in the second-level cache. */
-BP_INLINE void bp_prefetch(const double *p, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n + 7; i += 8) __builtin_prefetch(p + i, 0, 2);
-}
-
 /* Subnormal numbers cost a microcode assist each on many processors, and training passes through them on its way to zero:
  * a training call takes them as zero, in its own threads only, and puts the processor's flags back when it returns.
  */

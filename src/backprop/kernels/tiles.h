@@ -58,7 +58,7 @@ typedef void (*bp_tile)(ptrdiff_t K, const bp_operands *o, ptrdiff_t m, ptrdiff_
 
 #if VL == 8                                       /* 32 registers */
 BP_ROWS_10(1) BP_ROWS_10(2) BP_ROWS_8(3) BP_ROWS_7(4) BP_ROWS_2(6) BP_ROWS_2(8)
-enum { BP_MAX_V = 4, BP_WIDE_V = 8 };
+enum { BP_MAX_V = 4 };
 static const int bp_max_rows[9] = {0, 10, 10, 8, 7, 0, 2, 0, 2};
 static const bp_tile bp_tiles[9][10] = {
     {0},
@@ -70,7 +70,7 @@ static const bp_tile bp_tiles[9][10] = {
 };
 #else                                             /* 16 registers */
 BP_ROWS_8(1) BP_ROWS_6(2) BP_ROWS_4(3) BP_ROWS_2(4) BP_ROWS_2(6) BP_TILE(1, 8)
-enum { BP_MAX_V = 3, BP_WIDE_V = 8 };
+enum { BP_MAX_V = 3 };
 static const int bp_max_rows[9] = {0, 8, 6, 4, 2, 0, 2, 0, 1};
 static const bp_tile bp_tiles[9][10] = {
     {0},
