@@ -2,7 +2,9 @@
 
 import ast
 import importlib
+import importlib.util
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +110,9 @@ bp.nowhere
 '''
 REVEALED = ["backprop.history.History", "numpy.ndarray", "float", "numpy.ndarray", "list[", "list[float | None]",
             "list[", "backprop.perceptron.Perceptron", "backprop.data.Dataset", "backprop.descent.DescentResult"]
+# Where the package lies in the source tree, mypy is told so; where it is installed, mypy finds it by itself.
+PATHS = {} if importlib.util.find_spec("numpy").origin.startswith(str(PACKAGE.parent)) else {
+    "MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": str(PACKAGE.parent)}
 REFUSED = {"arg-type": 'incompatible type "str"', "call-arg": "epoch", "attr-defined": "nowhere"}
 
 
@@ -117,7 +122,7 @@ def test_mypy_sees_the_public_names_of_the_installed_package(tmp_path):
     (tmp_path / "user.py").write_text(USER)
     out = subprocess.run([sys.executable, "-m", "mypy", "--follow-imports", "silent", "--cache-dir", tmp_path / "cache",
                           "user.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-                         env={"MYPYPATH": str(PACKAGE.parent), "PATH": ""})
+                         env={**PATHS, "PATH": ""})
     lines = out.stdout.splitlines()
     revealed = [line.split("Revealed type is ")[1] for line in lines if "Revealed type" in line]
     assert len(revealed) == len(REVEALED), out.stdout + out.stderr
@@ -138,5 +143,5 @@ def test_the_stubs_agree_with_the_compiled_modules(tmp_path):
     allowed.write_text("backprop\\._(core|cpu)\\.__test__\n")          # Cython's, for doctest
     out = subprocess.run([sys.executable, "-m", "mypy.stubtest", "--mypy-config-file", config, "backprop._core",
                           "backprop._cpu", "--allowlist", allowed], capture_output=True, text=True, timeout=120,
-                         cwd=PACKAGE.parent)
+                         cwd=tmp_path, env={**os.environ, **PATHS})
     assert out.returncode == 0, out.stdout + out.stderr
