@@ -104,6 +104,8 @@ class History:
         return getattr(self, name)
 
     def __len__(self) -> int:
+        if "epoch" not in self.__dict__:
+            return sum(count for *_, count in self._waiting)
         return len(self.epoch)
 
     def __eq__(self, other):
@@ -202,6 +204,8 @@ class History:
 
     def trim(self) -> None:
         """Drop the epoch that an interruption left half written, so that all columns are equally long again."""
+        if "epoch" not in self.__dict__:         # what waits is whole, and making lists of it takes its time
+            return
         length = min(len(self[name]) for name in self._names)
         for name in self._names:
             del self[name][length:]
