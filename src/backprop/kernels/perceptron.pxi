@@ -133,14 +133,17 @@ cdef inline void perceptron_learn(perceptron_run *r, Py_ssize_t i, Py_ssize_t c,
 
 cdef int perceptron_stochastic_epochs(perceptron_run *r, const Py_ssize_t *order, Py_ssize_t epochs) noexcept nogil:
     """Visit rows order[epoch * m + 0..m-1] until the epochs are done, one makes no mistake, or the budget is spent."""
-    cdef Py_ssize_t epoch, t, c, i, ahead = 1 + PREFETCH_DOUBLES // r.d, last = epochs * r.m - 1
+    cdef Py_ssize_t epoch, t, c, i, next_row, ahead = 1 + PREFETCH_DOUBLES // r.d, last = epochs * r.m - 1
     cdef const double *soon
     while r.at[0] < epochs:
         epoch = r.at[0]
         while r.at[1] < r.m:
             t = epoch * r.m + r.at[1]
             i = order[t]
-            soon = r.X + order[min(t + ahead, last)] * r.d
+            next_row = order[min(t + ahead, last)]
+            soon = r.X + next_row * r.d
+            bp_soon(r.label + next_row)
+            bp_soon(r.weight + next_row)
             for c in range(r.at[2], r.k):
                 if r.at[3] < 0:
                     if c == 0 and r.average:
