@@ -12,7 +12,7 @@ import numpy as np
 from backprop import _check, _estimator_base, _order, _sparse
 from backprop._dispatch import core
 from backprop._estimator_base import ClassifierMixin, Estimator
-from backprop._labels import refuse_continuous
+from backprop._labels import refuse_continuous, unique
 from backprop.errors import DivergenceError, sklearn_or_own
 
 if TYPE_CHECKING:
@@ -434,7 +434,8 @@ class Perceptron(ClassifierMixin, Estimator):
         """Checked (X, y, weights); X may be `SparseRows`."""
         X, y = _estimator_base.validated(self, X, y, reset=reset,
                                          check_y=lambda y: _check.labels(y, rows=np.shape(X)[0]))
-        X = _sparse.inputs(X, "X", X.shape[1], "as they came")
+        if _estimator_base.is_sparse(X):
+            X = _sparse.inputs(X, "X", X.shape[1], "as they came")
         n = X.shape[0]
         y = _check.labels(_estimator_base.column(np.asarray(y)), rows=n)
         refuse_continuous(y)
@@ -750,10 +751,7 @@ def _chosen(scores):
 
 def _classes(labels, name):
     """The sorted labels, two or more."""
-    try:
-        classes = np.unique(labels)
-    except TypeError as error:
-        raise TypeError(f"{name} mixes labels that cannot be sorted ({error})") from None
+    classes = unique(labels, name)
     if len(classes) < 2:
         raise ValueError(f"{name} must hold two classes or more, got 1 class only: {classes.tolist()}")
     return classes
