@@ -222,6 +222,13 @@ def sample_weights(value, rows):
     return _check.weights(value, "sample_weight", rows=rows)
 
 
+def verbosity(value):
+    """`verbose` as a bool; TypeError for what is neither a bool nor an integer >= 0."""
+    if not isinstance(value, numbers.Integral | np.bool_) or value < 0:
+        raise TypeError(f"verbose must be True, False or an integer >= 0, got {_check.shown(value)}")
+    return bool(value)
+
+
 @contextlib.contextmanager
 def unchanged_by_failure(estimator, but=()):
     """Whatever is raised within, except for the classes `but`, leaves the estimator's attributes as they were."""
