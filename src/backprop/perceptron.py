@@ -143,22 +143,34 @@ class _Run:
             if isinstance(self.X, _sparse.SparseRows):
                 return self._sparse_epochs(orders)
             return _to_the_end(core.perceptron_stochastic, self, orders)
+        if isinstance(self.X, _sparse.SparseRows):
+            return self._sparse_epochs(np.tile(self.rows, (count, 1)), batch=True)
         return _to_the_end(core.perceptron_batch, self, self.rows, count)
 
-    def _sparse_epochs(self, orders):
-        """Stochastic epochs over sparse rows, made dense block by block in the order of their visits: the same bits."""
+    def _sparse_epochs(self, orders, batch=False):
+        """Epochs over sparse rows, made dense block by block in the order of their visits: the same bits."""
         for epoch, order in enumerate(orders):
             for start in range(0, self.m, self.X.block):
-                rows = order[start:start + self.X.block]
-                block = copy.copy(self)
-                block.m, block.at = len(rows), np.array([0, 0, 0, -1], np.intp)
-                block.X, block.label, block.weight = self.X[rows], self.label[rows], self.weight[rows]
-                block.error, block.mistakes = self.error[epoch:epoch + 1], self.mistakes[epoch:epoch + 1]
-                _to_the_end(core.perceptron_stochastic, block, np.arange(block.m, dtype=np.intp).reshape(1, -1))
+                block = self._block(order[start:start + self.X.block], epoch)
+                visits = np.arange(block.m, dtype=np.intp)
+                if batch:
+                    _to_the_end(core.perceptron_gather_part, block, visits)
+                else:
+                    _to_the_end(core.perceptron_stochastic, block, visits.reshape(1, -1))
+            if batch:
+                core.perceptron_step(block)
             self.at[0] = epoch + 1
             if self.mistakes[epoch] == 0:
                 return _CONVERGED
         return _DONE
+
+    def _block(self, rows, epoch):
+        """This run with dense copies of some rows and the counts of one epoch; all else is shared."""
+        block = copy.copy(self)
+        block.m, block.at = len(rows), np.array([0, 0, 0, -1], np.intp)
+        block.X, block.label, block.weight = self.X[rows], self.label[rows], self.weight[rows]
+        block.error, block.mistakes = self.error[epoch:epoch + 1], self.mistakes[epoch:epoch + 1]
+        return block
 
     def _orders(self, count, generator):
         orders = np.tile(self.rows, (count, 1))
@@ -366,7 +378,7 @@ class Perceptron(ClassifierMixin, Estimator):
         Parameters
         ----------
         X : array_like, frame or sparse matrix of shape (n, d)
-            Examples, one per row. Sparse rows become dense some at a time, except under ``rule="batch"`` and `pocket`.
+            Examples, one per row. Sparse rows become dense some at a time, except under `pocket`.
         y : array_like of shape (n,)
             Labels of any kind that can be sorted, of two classes or more.
         sample_weight : array_like of shape (n,) or None
@@ -515,8 +527,8 @@ class Perceptron(ClassifierMixin, Estimator):
         """Train `weights` and `history` in place: "converged", "tol" or "max_iter". A failure rewinds the generator."""
         if not options.average:                      # an average starts with the call that asks for it
             weights.visits[:], weights.drift_W[:], weights.drift_b[:] = 0, 0, 0
-        if isinstance(examples.X, _sparse.SparseRows) and (options.pocket or options.rule == "batch"):
-            examples.X = examples.X[:]               # both go through all rows within one call of the core
+        if isinstance(examples.X, _sparse.SparseRows) and options.pocket:
+            examples.X = examples.X[:]               # it goes through all rows after each update
         order = generator if options.shuffle and options.rule == "stochastic" else None
         rewind = generator.bit_generator.state
         try:
