@@ -363,6 +363,7 @@ def test_what_are_no_labels(y, message):
     bp.MLPClassifier(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=3, random_state=0),
     bp.Perceptron(random_state=0, max_iter=30), bp.Perceptron(random_state=0, average=True, max_iter=4),
     bp.Perceptron(random_state=0, pocket=True, max_iter=4), bp.Perceptron(rule="batch", max_iter=9),
+    bp.Perceptron(rule="batch", average=True, max_iter=9), bp.Perceptron(rule="batch", pocket=True, max_iter=9),
 ], ids=lambda m: " ".join(repr(m).split()))
 def test_sparse_rows_give_the_bits_of_dense_ones(container, model, monkeypatch):
     monkeypatch.setattr(_sparse, "BLOCK_BYTES", 8 * X.shape[1] * 7)
@@ -381,6 +382,7 @@ def test_sparse_rows_give_the_bits_of_dense_ones(container, model, monkeypatch):
 @pytest.mark.parametrize("model", [
     bp.MLPClassifier((4,), max_iter=1, early_stopping=True),
     bp.MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=1), bp.Perceptron(max_iter=2),
+    bp.Perceptron(rule="batch", max_iter=2),
 ], ids=lambda m: " ".join(repr(m).split()))
 def test_sparse_rows_are_dense_some_at_a_time(model):
     """The dense rows are 320 MB."""

@@ -554,7 +554,7 @@ def test_overflow_raises_and_changes_nothing(X, rule):
 def test_parameters_are_stored_unchanged_and_cloned():
     weights = {0: 2.0}
     p = Perceptron("batch", 0.5, class_weight=weights, max_iter=3)
-    assert p.class_weight is weights and p.get_params()["class_weight"] is weights and len(p.get_params()) == 12
+    assert p.class_weight is weights and p.get_params()["class_weight"] is weights and len(p.get_params()) == 19
     copy = clone(p)
     assert copy.get_params() == p.get_params() and copy is not p
     assert p.set_params(eta0=2) is p and p.eta0 == 2
@@ -683,6 +683,102 @@ def test_layouts_give_the_same_bits_and_inputs_stay(layout):
     weight = np.ones(len(X))
     quiet_fit(Perceptron(max_iter=2, class_weight={0: 5.0}), X, y, weight)
     assert (weight == 1).all()
+
+
+# ---- what scikit-learn's class takes ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_start_from_given_weights_as_scikit_learn(classes):
+    X, y = noisy(31)
+    y = y if classes == 2 else np.digitize(X[:, 0], [-0.5, 0.5])
+    k = 1 if classes == 2 else 3
+    start = {"coef_init": np.linspace(-1, 1, k * X.shape[1]).reshape(k, -1), "intercept_init": np.linspace(-1, 1, k)}
+    ours = quiet_fit(Perceptron(max_iter=3, shuffle=False), X, y, **start)
+    theirs = quiet_fit(SklearnPerceptron(max_iter=3, shuffle=False, tol=None), X, y, **start)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-12)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, atol=1e-12)
+    assert not np.allclose(ours.coef_, quiet_fit(Perceptron(max_iter=3, shuffle=False), X, y).coef_)
+
+
+def test_start_of_one_problem_may_be_flat_and_wins_over_warm_start():
+    p = quiet_fit(Perceptron(max_iter=2, shuffle=False, warm_start=True), XOR_X, XOR_Y)
+    given = np.array([0.5, -0.25])
+    p = quiet_fit(p, XOR_X, XOR_Y, coef_init=given, intercept_init=0.125)
+    cold = quiet_fit(Perceptron(max_iter=2, shuffle=False), XOR_X, XOR_Y, coef_init=[given], intercept_init=[0.125])
+    assert (parameters(p) == parameters(cold)).all() and (given == [0.5, -0.25]).all()
+
+
+@pytest.mark.parametrize("start, message", [({"coef_init": [1.0, 2.0, 3.0]}, r"coef_init must have shape \(1, 2\)"),
+                                            ({"coef_init": [[1.0, np.nan]]}, "coef_init holds NaN"),
+                                            ({"intercept_init": [1.0, 2.0]}, r"intercept_init must have shape \(1,\)")])
+def test_start_of_wrong_shape_is_refused_and_changes_nothing(start, message):
+    p = Perceptron()
+    with pytest.raises(ValueError, match=message):
+        p.fit(HAND_X, HAND_Y, **start)
+    assert not hasattr(p, "coef_")
+
+
+@pytest.mark.parametrize("variant", [{}, {"average": True}, {"pocket": True}, {"rule": "batch"}], ids=str)
+def test_early_stopping_hands_out_the_best_held_out_score(variant, monkeypatch):
+    X, y = noisy(32, n=300)
+    looked = []
+    hold_out = perceptron._hold_out
+    monkeypatch.setattr(perceptron, "_hold_out", lambda *a: looked.append(hold_out(*a)) or looked[-1])
+    p = Perceptron(early_stopping=True, random_state=3, n_iter_no_change=4, **variant).fit(X, y)
+    validation, = looked
+    right = p.predict(validation.X) == p.classes_[validation.label]
+    assert right.mean() == max(validation.scores) and len(right) == 30
+    assert len(validation.scores) == p.n_iter_ < 1000                    # patience ended it, without a warning
+    last_gain = max(i for i, score in enumerate(validation.scores)
+                    if score >= max(validation.scores[:i], default=-1) + 1e-3)
+    assert p.n_iter_ == last_gain + 1 + 4
+    again = Perceptron(early_stopping=True, random_state=3, n_iter_no_change=4, **variant).fit(X, y)
+    assert (parameters(again) == parameters(p)).all()
+
+
+def test_early_stopping_trains_on_none_of_the_rows_held_out():
+    X, y = noisy(33, n=100)
+    label = y.astype(np.intp)
+    train, held = perceptron.split(label, np.arange(0, 100, 2), 0.21, np.random.default_rng(0))
+    assert len(held) == 11 and sorted([*train, *held]) == list(range(0, 100, 2))
+    assert abs(label[held].mean() - label[::2].mean()) < 0.1             # each class gives its share
+    sparse = pytest.importorskip("scipy.sparse", reason="scipy is not installed")
+    options = {"early_stopping": True, "random_state": 0, "max_iter": 5, "tol": 0.0}
+    dense = quiet_fit(Perceptron(**options), X, y)
+    assert (parameters(quiet_fit(Perceptron(**options), sparse.csr_array(X), y)) == parameters(dense)).all()
+
+
+def test_early_stopping_refuses_too_few_rows():
+    with pytest.raises(ValueError, match="validation_fraction=0.1 of 4 rows are 1: too few"):
+        Perceptron(early_stopping=True).fit(HAND_X, HAND_Y)
+    with pytest.raises(ValueError, match="partial_fit does not support early_stopping"):
+        Perceptron(early_stopping=True).partial_fit(HAND_X, HAND_Y, classes=[-1, 1])
+
+
+def test_verbose_prints_each_epoch(capsys):
+    p = Perceptron(shuffle=False, verbose=1).fit(HAND_X, HAND_Y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == p.n_iter_ and lines[-1].endswith("error = 0, mistakes = 0")
+    assert [int(line.rpartition(" ")[2]) for line in lines] == p.history_.mistakes
+    quiet = Perceptron(shuffle=False).fit(HAND_X, HAND_Y)
+    assert capsys.readouterr().out == "" and (parameters(quiet) == parameters(p)).all()
+
+
+@pytest.mark.parametrize("options, error, message", [
+    ({"penalty": "l2"}, ValueError, "penalty must be None, got 'l2'"), ({"alpha": -1.0}, ValueError, "alpha must"),
+    ({"l1_ratio": 2.0}, ValueError, "l1_ratio must"), ({"n_jobs": 1.5}, TypeError, "n_jobs must"),
+    ({"verbose": -1}, TypeError, "verbose must"), ({"early_stopping": 1}, TypeError, "early_stopping must"),
+    ({"validation_fraction": 1.0}, ValueError, "validation_fraction must")])
+def test_what_cannot_be_is_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        Perceptron(**options).fit(HAND_X, HAND_Y)
+
+
+def test_every_parameter_of_scikit_learn_is_one_of_ours():
+    theirs = SklearnPerceptron().get_params()
+    assert set(theirs) <= set(Perceptron().get_params())
+    p = Perceptron(**{**theirs, "n_jobs": 2, "alpha": 0.01}).fit(HAND_X, HAND_Y)
+    assert p.score(HAND_X, HAND_Y) == 1.0
 
 
 def test_doctests():

@@ -44,7 +44,7 @@ def array(value, name, ndim, *, copy=False) -> FloatArray:
 
     Raises ValueError (NaN, inf, ragged, complex, wrong number of dimensions) or TypeError (strings, objects, None).
     """
-    if _is_ready(value) and value.ndim == ndim and value.size and core.is_finite(value.reshape(-1)):
+    if is_ready(value) and value.ndim == ndim and value.size and core.is_finite(value.reshape(-1)):
         return value.copy() if copy else value
     result = _float64(value, name)
     if result.ndim != ndim:
@@ -61,7 +61,7 @@ def array(value, name, ndim, *, copy=False) -> FloatArray:
     return out.copy() if copy and out is value else out
 
 
-def _is_ready(value):
+def is_ready(value):
     """Whether `value` is what the kernels take, but for what it holds."""
     if type(value) is not np.ndarray or value.dtype != _FLOAT64:
         return False
@@ -191,7 +191,7 @@ def _same_rows(found, rows, name):
 
 def targets(value, name, *, rows, columns) -> FloatArray:
     """Targets of a network: (rows, columns); a 1-D array of `rows` values serves a network with one output."""
-    raw = value if _is_ready(value) else _float64(value, name)
+    raw = value if is_ready(value) else _float64(value, name)
     if raw.ndim == 1 and columns == 1:
         raw = raw.reshape(-1, 1)
     out = array(raw, name, 2)

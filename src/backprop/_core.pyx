@@ -46,6 +46,7 @@ cdef extern from "simd.h" nogil:
     uint64_t bp_flush_subnormals() noexcept
     void bp_restore_flags(uint64_t flags) noexcept
     double bp_dot8(const double *x, const double *w, Py_ssize_t n) noexcept
+    void bp_soon(const void *p) noexcept
     double bp_dot8_soon(const double *x, const double *w, Py_ssize_t n, const double *x_soon) noexcept
     double bp_sum8(const double *x, Py_ssize_t n) noexcept
 

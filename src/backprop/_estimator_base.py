@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 
 from backprop import _check, _sparse, metrics
+from backprop._dispatch import core
 from backprop._sparse import is_sparse
 from backprop.errors import sklearn_or_own
 
@@ -109,6 +110,9 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
     `check_y(y)` raises our own error for targets that cannot be.
     """
     if validate_data is not None:
+        if _is_plain(X) and _is_plain_target(y, len(X), y_numeric):        # what is left is the columns' number
+            validate_data(estimator, X, y, reset=reset, skip_check_array=True)
+            return X, y
         try:
             return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
                                  y_numeric=y_numeric, reset=reset)
@@ -134,6 +138,17 @@ def inputs(estimator, X):
         except (ValueError, TypeError, OverflowError) as error:
             raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X)) from None
     return _rows_without_sklearn(estimator, X, False)
+
+
+def _is_plain(X):
+    """Whether X needs no conversion and has no names: one pass over it, where scikit-learn's gate makes several."""
+    return _check.is_ready(X) and X.ndim == 2 and X.size > 0 and core.is_finite(X.reshape(-1))
+
+
+def _is_plain_target(y, rows, y_numeric):
+    """Whether y is a flat array of finite numbers, float64 where targets must be."""
+    return (type(y) is np.ndarray and y.shape == (rows,) and y.dtype.kind in ("f" if y_numeric else "iufb")
+            and y.dtype.isnative and (y.dtype.kind != "f" or bool(np.isfinite(y).all())))
 
 
 def is_plain_row(estimator, X):
@@ -205,6 +220,13 @@ def sample_weights(value, rows):
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         value = np.full(rows, _check.real(value, "sample_weight"))
     return _check.weights(value, "sample_weight", rows=rows)
+
+
+def verbosity(value):
+    """`verbose` as a bool; TypeError for what is neither a bool nor an integer >= 0."""
+    if not isinstance(value, numbers.Integral | np.bool_) or value < 0:
+        raise TypeError(f"verbose must be True, False or an integer >= 0, got {_check.shown(value)}")
+    return bool(value)
 
 
 @contextlib.contextmanager

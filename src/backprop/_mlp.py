@@ -87,14 +87,12 @@ class MLP(CallbackSupportMixin, Estimator):
         early = _check.boolean(self.early_stopping, "early_stopping")
         if early and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if not isinstance(self.verbose, numbers.Integral | np.bool_) or self.verbose < 0:
-            raise TypeError(f"verbose must be True, False or an integer >= 0, got {_check.shown(self.verbose)}")
         return _fitting.Rules(
             tol=_check.real(self.tol, "tol", minimum=0.0), n_iter_no_change=no_change,
             early_stopping=early and not optimizer.solver,
             learning_rate=rate if isinstance(rate, str) and rate in RATES and optimizer.name in RATED else "constant",
             learning_rate_init=optimizer.learning_rate, power_t=_check.real(self.power_t, "power_t", minimum=0.0),
-            verbose=bool(self.verbose), incremental=incremental, patient=optimizer.solver)
+            verbose=_estimator_base.verbosity(self.verbose), incremental=incremental, patient=optimizer.solver)
 
     def _batch_size(self, optimizer, n):
         if optimizer.full_batch_only:

@@ -12,7 +12,8 @@ import numpy as np
 from backprop import _check, _estimator_base, _order, _sparse
 from backprop._dispatch import core
 from backprop._estimator_base import ClassifierMixin, Estimator
-from backprop._labels import refuse_continuous
+from backprop._labels import refuse_continuous, unique
+from backprop._perceptron_validation import SLICE, Validation, chosen, net_inputs, split
 from backprop.errors import DivergenceError, sklearn_or_own
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from backprop._types import ArrayLike, FloatArray, PathLike, Seed
 
 RULES = ("stochastic", "batch")
-SLICE = 2**24                   # multiply-adds of one kernel call: well below the 0.5 s within which Ctrl-C must land
+EARLY_TOL = 1e-3                # tol of early stopping where none is given: scikit-learn's
 BLOCK = 2**16                   # visits of the epochs that share one kernel call where epochs are tiny
 
 _DONE, _MORE, _CONVERGED = 0, 1, 2              # status of a kernel call, kernels/perceptron.pxi
@@ -142,22 +143,34 @@ class _Run:
             if isinstance(self.X, _sparse.SparseRows):
                 return self._sparse_epochs(orders)
             return _to_the_end(core.perceptron_stochastic, self, orders)
+        if isinstance(self.X, _sparse.SparseRows):
+            return self._sparse_epochs(np.tile(self.rows, (count, 1)), batch=True)
         return _to_the_end(core.perceptron_batch, self, self.rows, count)
 
-    def _sparse_epochs(self, orders):
-        """Stochastic epochs over sparse rows, made dense block by block in the order of their visits: the same bits."""
+    def _sparse_epochs(self, orders, batch=False):
+        """Epochs over sparse rows, made dense block by block in the order of their visits: the same bits."""
         for epoch, order in enumerate(orders):
             for start in range(0, self.m, self.X.block):
-                rows = order[start:start + self.X.block]
-                block = copy.copy(self)
-                block.m, block.at = len(rows), np.array([0, 0, 0, -1], np.intp)
-                block.X, block.label, block.weight = self.X[rows], self.label[rows], self.weight[rows]
-                block.error, block.mistakes = self.error[epoch:epoch + 1], self.mistakes[epoch:epoch + 1]
-                _to_the_end(core.perceptron_stochastic, block, np.arange(block.m, dtype=np.intp).reshape(1, -1))
+                block = self._block(order[start:start + self.X.block], epoch)
+                visits = np.arange(block.m, dtype=np.intp)
+                if batch:
+                    _to_the_end(core.perceptron_gather_part, block, visits)
+                else:
+                    _to_the_end(core.perceptron_stochastic, block, visits.reshape(1, -1))
+            if batch:
+                core.perceptron_step(block)
             self.at[0] = epoch + 1
             if self.mistakes[epoch] == 0:
                 return _CONVERGED
         return _DONE
+
+    def _block(self, rows, epoch):
+        """This run with dense copies of some rows and the counts of one epoch; all else is shared."""
+        block = copy.copy(self)
+        block.m, block.at = len(rows), np.array([0, 0, 0, -1], np.intp)
+        block.X, block.label, block.weight = self.X[rows], self.label[rows], self.weight[rows]
+        block.error, block.mistakes = self.error[epoch:epoch + 1], self.mistakes[epoch:epoch + 1]
+        return block
 
     def _orders(self, count, generator):
         orders = np.tile(self.rows, (count, 1))
@@ -177,6 +190,9 @@ class _Options:
     average: bool
     pocket: bool
     n_iter_no_change: int
+    early_stopping: bool
+    validation_fraction: float
+    verbose: bool
 
 
 class Perceptron(ClassifierMixin, Estimator):
@@ -237,6 +253,20 @@ class Perceptron(ClassifierMixin, Estimator):
         same.
     n_iter_no_change : int, default 5
         See `tol`.
+    early_stopping : bool, default False
+        Hold out `validation_fraction` of the rows, score them after each epoch, and stop once `n_iter_no_change` epochs
+        in a row have not brought the score to `tol` (0.001 where that is None) above the best before; the weights of
+        the best score come back. Not for `partial_fit`.
+    validation_fraction : float, default 0.1
+        Share of the rows, of each class alike, that `early_stopping` holds out.
+    verbose : bool or int, default 0
+        Print error and mistakes of each epoch.
+    penalty : None
+        The perceptron rule descends error(w, b), which has no penalty: any other value is refused.
+    alpha, l1_ratio : float, default 0.0001, 0.15
+        Of `penalty`, and therefore without effect, as in scikit-learn where that is None.
+    n_jobs : int or None, default None
+        Without effect: the problems of several classes share one pass over the rows.
 
     Attributes
     ----------
@@ -290,7 +320,9 @@ class Perceptron(ClassifierMixin, Estimator):
     def __init__(self, rule: str = "stochastic", eta0: float = 1.0, max_iter: int = 1000, tol: float | None = None,
                  shuffle: bool = True, fit_intercept: bool = True, random_state: Seed = None, average: bool = False,
                  pocket: bool = False, class_weight: str | Mapping | None = None, warm_start: bool = False,
-                 n_iter_no_change: int = 5) -> None:
+                 n_iter_no_change: int = 5, early_stopping: bool = False, validation_fraction: float = 0.1,
+                 verbose: int = 0, penalty: None = None, alpha: float = 0.0001, l1_ratio: float = 0.15,
+                 n_jobs: int | None = None) -> None:
         self.rule = rule
         self.eta0 = eta0
         self.max_iter = max_iter
@@ -303,6 +335,13 @@ class Perceptron(ClassifierMixin, Estimator):
         self.class_weight = class_weight
         self.warm_start = warm_start
         self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.verbose = verbose
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.n_jobs = n_jobs
 
     def _options(self):
         options = _Options(
@@ -311,26 +350,43 @@ class Perceptron(ClassifierMixin, Estimator):
             max_iter=_check.integer(self.max_iter, "max_iter", minimum=1),
             tol=None if self.tol is None else _check.real(self.tol, "tol", minimum=0),
             n_iter_no_change=_check.integer(self.n_iter_no_change, "n_iter_no_change", minimum=1),
+            validation_fraction=_check.real(self.validation_fraction, "validation_fraction", above=0, below=1),
+            verbose=_estimator_base.verbosity(self.verbose),
             **{name: _check.boolean(getattr(self, name), name)
-               for name in ("shuffle", "fit_intercept", "average", "pocket")})
+               for name in ("shuffle", "fit_intercept", "average", "pocket", "early_stopping")})
         _check.boolean(self.warm_start, "warm_start")
+        self._check_what_has_no_effect()
         if options.average and options.pocket:
             raise ValueError("average=True and pocket=True exclude each other: choose one")
         return options
 
+    def _check_what_has_no_effect(self):
+        if self.penalty is not None:
+            raise ValueError(f"penalty must be None, got {_check.shown(self.penalty)}: the perceptron rule descends "
+                             "error(w, b), which has no penalty (MLPClassifier has alpha and l1)")
+        _check.real(self.alpha, "alpha", minimum=0)
+        _check.real(self.l1_ratio, "l1_ratio", minimum=0, maximum=1)
+        if self.n_jobs is not None:
+            _check.integer(self.n_jobs, "n_jobs")
+
     # ---- training -------------------------------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Perceptron:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
+            coef_init: ArrayLike | None = None, intercept_init: ArrayLike | None = None) -> Perceptron:
         """Train until an epoch makes no mistake, `tol` says so, or `max_iter` epochs are done.
 
         Parameters
         ----------
         X : array_like, frame or sparse matrix of shape (n, d)
-            Examples, one per row. Sparse rows become dense some at a time, except under ``rule="batch"`` and `pocket`.
+            Examples, one per row. Sparse rows become dense some at a time, except under `pocket`.
         y : array_like of shape (n,)
             Labels of any kind that can be sorted, of two classes or more.
         sample_weight : array_like of shape (n,) or None
             Weights c_i >= 0 of the examples; a step is multiplied by c_i.
+        coef_init : array_like of shape (1, d) or (d,), or (k, d) for k > 2 classes, optional
+            Weights to start from, instead of 0 or of the last ones under `warm_start`.
+        intercept_init : array_like of shape (1,) or a number, or (k,) for k > 2 classes, optional
+            Biases likewise.
 
         Returns
         -------
@@ -354,16 +410,16 @@ class Perceptron(ClassifierMixin, Estimator):
         A fit that fails, or that Ctrl-C ends, leaves the perceptron as it was.
         """
         with _estimator_base.unchanged_by_failure(self):
-            self._fit(X, y, sample_weight)
+            self._fit(X, y, sample_weight, coef_init, intercept_init)
         return self
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X, y, sample_weight, coef_init, intercept_init):
         options = self._options()
         generator = _check.generator(self.random_state, "random_state")
         goes_on = self.warm_start and hasattr(self, "coef_")
         X, y, weight = self._data(X, y, sample_weight, reset=not goes_on)
         classes = _classes(y[weight > 0], "y")
-        weights = self._start(classes, X.shape[1])
+        weights = self._start(classes, X.shape[1], coef_init, intercept_init)
         examples = _examples(X, y, weight, classes, self.class_weight)
         history = PerceptronHistory()
         stopped = self._train(options, examples, weights, generator, history, options.max_iter)
@@ -416,6 +472,8 @@ class Perceptron(ClassifierMixin, Estimator):
 
     def _partial_fit(self, X, y, classes, sample_weight):
         options = self._options()
+        if options.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True: score the rows you hold out yourself")
         if isinstance(self.class_weight, str):
             _check.choice(self.class_weight, "class_weight", ("balanced",))
             raise ValueError('class_weight="balanced" needs all data at once: use fit, or pass a dict')
@@ -434,7 +492,8 @@ class Perceptron(ClassifierMixin, Estimator):
         """Checked (X, y, weights); X may be `SparseRows`."""
         X, y = _estimator_base.validated(self, X, y, reset=reset,
                                          check_y=lambda y: _check.labels(y, rows=np.shape(X)[0]))
-        X = _sparse.inputs(X, "X", X.shape[1], "as they came")
+        if _estimator_base.is_sparse(X):
+            X = _sparse.inputs(X, "X", X.shape[1], "as they came")
         n = X.shape[0]
         y = _check.labels(_estimator_base.column(np.asarray(y)), rows=n)
         refuse_continuous(y)
@@ -452,29 +511,38 @@ class Perceptron(ClassifierMixin, Estimator):
             raise ValueError(f"classes {classes.tolist()} are not those of the first fit, {self.classes_.tolist()}")
         return self.classes_
 
-    def _start(self, classes, d):
-        """Weights to start a fit from: zeros, or the last ones under warm_start."""
-        if not (self.warm_start and hasattr(self, "coef_")):
-            return _Weights.zeros(_problems(classes), d)
-        if not np.array_equal(classes, self.classes_):
-            raise ValueError(f"warm_start: y has the classes {classes.tolist()}, expected {self.classes_.tolist()}")
-        return self._weights.restart()
+    def _start(self, classes, d, coef_init, intercept_init):
+        """Weights to start a fit from: zeros, the last ones under warm_start, or those that `fit` was given."""
+        weights = _Weights.zeros(_problems(classes), d)
+        if self.warm_start and hasattr(self, "coef_"):
+            if not np.array_equal(classes, self.classes_):
+                raise ValueError(f"warm_start: y has the classes {classes.tolist()}, expected {self.classes_.tolist()}")
+            weights = self._weights.restart()
+        for start, value, name in ((weights.W, coef_init, "coef_init"), (weights.b, intercept_init, "intercept_init")):
+            if value is not None:
+                start[...] = _initial(value, name, start.shape)
+        return weights if coef_init is None and intercept_init is None else weights.restart()
 
     def _train(self, options, examples, weights, generator, history, max_iter):
         """Train `weights` and `history` in place: "converged", "tol" or "max_iter". A failure rewinds the generator."""
         if not options.average:                      # an average starts with the call that asks for it
             weights.visits[:], weights.drift_W[:], weights.drift_b[:] = 0, 0, 0
-        if isinstance(examples.X, _sparse.SparseRows) and (options.pocket or options.rule == "batch"):
-            examples.X = examples.X[:]               # both go through all rows within one call of the core
-        run = _Run(options, examples, weights)
+        if isinstance(examples.X, _sparse.SparseRows) and options.pocket:
+            examples.X = examples.X[:]               # it goes through all rows after each update
         order = generator if options.shuffle and options.rule == "stochastic" else None
         rewind = generator.bit_generator.state
         try:
+            validation = _hold_out(options, examples, generator) if options.early_stopping else None
+            run = _Run(options, examples, weights)
             if options.pocket:
                 run.open_pocket()
-            stopped = _epochs(run, options, order, history, max_iter)
+            stopped = _epochs(run, options, order, history, max_iter,
+                              None if validation is None else
+                              lambda: validation.look(weights, options.average, options.pocket))
             if options.pocket and options.rule == "batch":
                 run.offer()                          # the weights after the last step
+            if validation is not None:
+                validation.restore(weights)
         except BaseException:                        # Ctrl-C too
             generator.bit_generator.state = rewind
             raise
@@ -552,17 +620,9 @@ class Perceptron(ClassifierMixin, Estimator):
         if not hasattr(self, "coef_"):
             raise _estimator_base.not_fitted(self)
         if _estimator_base.is_plain_row(self, X):
-            return self._net_inputs(X)
+            return net_inputs(X, self.coef_, self.intercept_)
         X = _sparse.inputs(_estimator_base.inputs(self, X), "X", self.n_features_in_, "the features of the fit")
-        return _sparse.by_blocks(self._net_inputs, X)
-
-    def _net_inputs(self, X):
-        """Net inputs of dense checked rows."""
-        scores = np.empty((len(X), len(self.coef_)))
-        step = max(1, SLICE // (self.coef_.size + 16))
-        for start in range(0, len(X), step):
-            core.perceptron_net_inputs(X[start:start + step], self.coef_, self.intercept_, scores[start:start + step])
-        return scores
+        return net_inputs(X, self.coef_, self.intercept_)
 
     def decision_function(self, X: ArrayLike) -> FloatArray:
         """Net inputs w·x + b.
@@ -590,8 +650,8 @@ class Perceptron(ClassifierMixin, Estimator):
         -------
         ndarray of shape (n,)
         """
-        chosen = _chosen(self._scores(X))
-        return self.classes_[chosen]
+        predicted = chosen(self._scores(X))                  # first, as it tells where there are no classes yet
+        return self.classes_[predicted]
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of the rows, or of their weight, whose label is predicted; a label unknown to `fit` counts as wrong.
@@ -606,9 +666,9 @@ class Perceptron(ClassifierMixin, Estimator):
         -------
         float
         """
-        chosen = _chosen(self._scores(X))
-        right = _index(_check.labels(y, rows=len(chosen)), self.classes_) == chosen
-        return float(np.average(right, weights=_weight(sample_weight, len(chosen))))
+        predicted = chosen(self._scores(X))
+        right = _index(_check.labels(y, rows=len(predicted)), self.classes_) == predicted
+        return float(np.average(right, weights=_weight(sample_weight, len(predicted))))
 
     def signed_distance(self, X: ArrayLike) -> FloatArray:
         """Signed Euclidean distance of each example from the hyperplane, (w·x + b)/‖w‖.
@@ -641,7 +701,7 @@ class Perceptron(ClassifierMixin, Estimator):
         if not largest.all():
             raise ValueError("the weights w are all zero: there is no hyperplane to be distant from")
         norm = np.sqrt(((self.coef_ / largest[:, None]) ** 2).sum(axis=1))       # scaled, so that no square overflows
-        column = np.zeros(len(scores), np.intp) if scores.shape[1] == 1 else _chosen(scores)
+        column = np.zeros(len(scores), np.intp) if scores.shape[1] == 1 else chosen(scores)
         return scores[np.arange(len(scores)), column] / largest[column] / norm[column]
 
     def margin(self, X: ArrayLike, y: ArrayLike) -> FloatArray:
@@ -701,18 +761,46 @@ def _to_the_end(kernel, *arguments):
     return status
 
 
-def _epochs(run, options, generator, history, max_iter):
-    """Train epoch by epoch; tiny epochs share kernel calls, in blocks that double, where nobody looks between them."""
+def _hold_out(options, examples, generator):
+    """Take the rows of early stopping away from `examples`; their `Validation`."""
+    examples.rows, held = split(examples.label, examples.rows, options.validation_fraction, generator)
+    X = examples.X.rows(held) if isinstance(examples.X, _sparse.SparseRows) else examples.X[held]
+    return Validation(X, examples.label[held], examples.weight[held], EARLY_TOL if options.tol is None else options.tol,
+                      options.n_iter_no_change)
+
+
+def _initial(value, name, shape):
+    """Weights or biases that a caller starts from, in `shape`; those of one problem may lack its dimension."""
+    value = np.asarray(_check._float64(value, name))
+    if shape[0] == 1 and value.ndim == len(shape) - 1:
+        value = value.reshape(1, *value.shape)
+    value = _check.array(value, name, len(shape))
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
+    return value
+
+
+def _epochs(run, options, generator, history, max_iter, no_better=None):
+    """Train epoch by epoch; tiny epochs share kernel calls, in blocks that double, where nobody looks between them.
+
+    `no_better` is asked after each epoch under early stopping; where it says True, that was the last.
+    """
     done, block, quiet, best = 0, 1, 0, np.inf
+    looked_at = options.tol is not None or options.verbose or no_better is not None
     while done < max_iter:
-        count = 1 if options.tol is not None else min(block, max_iter - done)
+        count = 1 if looked_at else min(block, max_iter - done)
         status = run.epochs(count, options.rule, generator)
         history._extend(run.error[:run.at[0]], run.mistakes[:run.at[0]])
         _refuse_overflow(run, len(history.epoch) - int(run.at[0]))
+        if options.verbose:
+            print(f"Epoch {len(history.epoch)}: error = {history.error[-1]:.8g}, mistakes = {history.mistakes[-1]}")
+        patience_ends = no_better is not None and no_better()
         if status == _CONVERGED:
             return "converged"
+        if patience_ends:
+            return "early_stopping"
         error = history.error[-1]
-        if options.tol is not None and error > 0:
+        if options.tol is not None and no_better is None and error > 0:
             quiet = 0 if best - error > options.tol else quiet + 1
             best = min(best, error)
             if quiet >= options.n_iter_no_change:
@@ -743,17 +831,9 @@ def _problems(classes):
     return 1 if len(classes) == 2 else len(classes)
 
 
-def _chosen(scores):
-    """Index of the predicted class from net inputs (n, problems)."""
-    return (scores[:, 0] > 0).astype(np.intp) if scores.shape[1] == 1 else scores.argmax(axis=1)
-
-
 def _classes(labels, name):
     """The sorted labels, two or more."""
-    try:
-        classes = np.unique(labels)
-    except TypeError as error:
-        raise TypeError(f"{name} mixes labels that cannot be sorted ({error})") from None
+    classes = unique(labels, name)
     if len(classes) < 2:
         raise ValueError(f"{name} must hold two classes or more, got 1 class only: {classes.tolist()}")
     return classes

@@ -588,7 +588,8 @@ class _Run:
         if l1 == 0.0 and l2 == 0.0:
             return 0.0
         with np.errstate(over="ignore"):
-            return float(sum(l1 * np.abs(W).sum() + 0.5 * l2 * np.square(W).sum() for W in self.network._weights))
+            return float(sum((l1 * np.abs(W).sum() if l1 else 0.0) + (0.5 * l2 * np.square(W).sum() if l2 else 0.0)
+                             for W in self.network._weights))
 
     def _tell(self, count):
         """Tell everybody who listens about the last epoch; returns a stop reason or None."""

@@ -133,14 +133,17 @@ cdef inline void perceptron_learn(perceptron_run *r, Py_ssize_t i, Py_ssize_t c,
 
 cdef int perceptron_stochastic_epochs(perceptron_run *r, const Py_ssize_t *order, Py_ssize_t epochs) noexcept nogil:
     """Visit rows order[epoch * m + 0..m-1] until the epochs are done, one makes no mistake, or the budget is spent."""
-    cdef Py_ssize_t epoch, t, c, i, ahead = 1 + PREFETCH_DOUBLES // r.d, last = epochs * r.m - 1
+    cdef Py_ssize_t epoch, t, c, i, next_row, ahead = 1 + PREFETCH_DOUBLES // r.d, last = epochs * r.m - 1
     cdef const double *soon
     while r.at[0] < epochs:
         epoch = r.at[0]
         while r.at[1] < r.m:
             t = epoch * r.m + r.at[1]
             i = order[t]
-            soon = r.X + order[min(t + ahead, last)] * r.d
+            next_row = order[min(t + ahead, last)]
+            soon = r.X + next_row * r.d
+            bp_soon(r.label + next_row)
+            bp_soon(r.weight + next_row)
             for c in range(r.at[2], r.k):
                 if r.at[3] < 0:
                     if c == 0 and r.average:
@@ -196,17 +199,24 @@ cdef void perceptron_batch_step(perceptron_run *r) noexcept nogil:
     memset(r.wrong, 0, r.k * sizeof(double))
 
 
+cdef bint perceptron_gather_all(perceptron_run *r, const Py_ssize_t *rows, Py_ssize_t epoch) noexcept nogil:
+    """Gather rows[0..m-1], from where the last slice ended; False where the budget ends first."""
+    while r.at[1] < r.m:
+        if r.budget <= 0:
+            return False
+        perceptron_gather(r, rows[r.at[1]], epoch)
+        r.at[1] += 1
+        r.budget -= r.k * r.d + VISIT_COST
+    return True
+
+
 cdef int perceptron_batch_epochs(perceptron_run *r, const Py_ssize_t *rows, Py_ssize_t epochs) noexcept nogil:
     """Full-batch epochs over rows[0..m-1], ended as in perceptron_stochastic_epochs."""
     cdef Py_ssize_t epoch
     while r.at[0] < epochs:
         epoch = r.at[0]
-        while r.at[1] < r.m:
-            perceptron_gather(r, rows[r.at[1]], epoch)
-            r.at[1] += 1
-            r.budget -= r.k * r.d + VISIT_COST
-            if r.budget <= 0 and r.at[1] < r.m:
-                return PERCEPTRON_MORE
+        if not perceptron_gather_all(r, rows, epoch):
+            return PERCEPTRON_MORE
         perceptron_batch_step(r)
         r.at[1] = 0
         r.at[0] += 1
@@ -267,6 +277,22 @@ def perceptron_batch(run, const Py_ssize_t[::1] rows, Py_ssize_t epochs, Py_ssiz
     with nogil:
         status = perceptron_batch_epochs(&r, &rows[0], epochs)
     return status
+
+
+def perceptron_gather_part(run, const Py_ssize_t[::1] rows, Py_ssize_t budget):
+    """A slice of the sums of one full-batch epoch over rows (m,), a part of all; 0 done, 1 call again."""
+    cdef perceptron_run r = perceptron_plan(run, budget)
+    cdef bint done
+    with nogil:
+        done = perceptron_gather_all(&r, &rows[0], 0)
+    return PERCEPTRON_DONE if done else PERCEPTRON_MORE
+
+
+def perceptron_step(run):
+    """The step of the batch rule, by the sums that perceptron_gather_part has left."""
+    cdef perceptron_run r = perceptron_plan(run, 0)
+    with nogil:
+        perceptron_batch_step(&r)
 
 
 def perceptron_offer(run, Py_ssize_t budget):

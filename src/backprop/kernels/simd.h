@@ -198,6 +198,9 @@ static inline double bp_dot8_soon(const double *x, const double *w, ptrdiff_t n,
     return bp_tree8(acc);
 }
 
+/* Asks for the number at p, which will be read soon. */
+BP_INLINE void bp_soon(const void *p) { __builtin_prefetch(p, 0, 3); }
+
 /* The same, and nothing is asked for. */
 static inline double bp_dot8(const double *x, const double *w, ptrdiff_t n) {
     vd acc[8 / VL];
