@@ -384,7 +384,8 @@ resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, resource.RLIM_INFINITY))
 calls = {
     "Network": lambda: bp.Network([4000, 4000]),
     "train": lambda: net.train(X[:, ::-1], Y), "train, float32": lambda: net.train(X.astype(np.float32), Y),
-    "predict": lambda: net.predict(X[::-1]), "gradients": lambda: net.gradients(X, Y), "load": lambda: bp.data.load(text),
+    "predict": lambda: net.predict(X[::-1]), "gradients": lambda: net.gradients(X, Y),
+    "load": lambda: bp.data.load(text),
     "Standardizer": lambda: bp.data.Standardizer().fit(X).transform(X), "split": lambda: bp.data.split(X, Y[:, 0]),
 }
 failed = []
