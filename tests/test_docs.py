@@ -16,7 +16,7 @@ import markdown
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TEXTS = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+TEXTS = [*PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"))]
 MODULES = sorted(m.name for m in pkgutil.walk_packages(backprop.__path__, "backprop.")
                  if not re.search(r"\._c(ore|pu)|__main__$", m.name))
 LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")

@@ -149,6 +149,9 @@ def _attempt(call, damaged):
     try:
         return call()
     except (zipfile.BadZipFile, struct.error, ValueError, OverflowError, EOFError, RuntimeError) as error:
+        trouble = error.__context__
+        if isinstance(trouble, OSError) and trouble.errno != errno.EINVAL:       # zipfile calls that damage too
+            raise trouble from None
         raise damaged(error) from None
     except OSError as error:
         if error.errno != errno.EINVAL:         # a seek to nowhere; anything else is the disk's trouble

@@ -174,7 +174,13 @@ def _books(network, options, pace):
     network._earlier_history = earlier if earlier is not None and earlier.stop_reason is None else None
     network.history = history
     first = network.epochs_trained
-    loop, untouched = _Run(network, options, history, before[-1], pace), None
+    untouched = None
+    try:
+        loop = _Run(network, options, history, before[-1], pace)
+    except BaseException:                        # no memory, or Ctrl-C: nothing has begun
+        _restore(network, before)
+        network._earlier_history = None
+        raise
     try:
         history.stop_reason = yield from loop.epochs()
     except BaseException as error:
@@ -249,8 +255,8 @@ class _Run:
             self.generator = generator if options.dropout is None else network._generator.bit_generator.state
         self.mark, self.inner = [array.copy() for array in self._arrays()], None      # for failures, see `_rewound`
         self.marked = network.epochs_trained, self.state.visits
-        self.bar = _progress_bar(options.epochs) if options.progress else None
         self.solver = solvers.make(self)
+        self.bar = _progress_bar(options.epochs) if options.progress else None       # last: it stays where all else fails
 
     def _take(self, part):
         """Show dense examples to the core."""

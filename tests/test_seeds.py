@@ -1,0 +1,99 @@
+"""What training is said to reach, it reaches from each of 20 seeds, not from the one that was tried first."""
+
+import numpy as np
+import pytest
+
+import backprop as bp
+
+SEEDS = range(20)
+XOR = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([[0.0], [1.0], [1.0], [0.0]])
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = bp.data.digits()
+    return X, y
+
+
+def split(digits, seed):
+    return bp.data.split(*digits, stratify=True, seed=seed)
+
+
+@pytest.mark.parametrize("optimizer, learning_rate, epochs", [("sgd", 0.5, 4000), ("adam", 0.05, 1000),
+                                                              ("levenberg_marquardt", None, 100)])
+def test_xor(optimizer, learning_rate, epochs):
+    """Some starts lead into a local minimum of the squared error: two of 20 may."""
+    batch_size = "full" if optimizer == "levenberg_marquardt" else 1
+    learned = 0
+    for seed in SEEDS:
+        net = bp.Network([2, 8, 1], hidden="tanh", output="sigmoid", loss="squared_error", seed=seed)
+        net.train(*XOR, epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate)
+        learned += (net.predict(XOR[0]).round() == XOR[1]).all()
+    assert learned >= 18
+
+
+@pytest.mark.parametrize("optimizer, learning_rate", [("sgd", 0.3), ("momentum", 0.03), ("adam", 0.01)])
+def test_digits(digits, optimizer, learning_rate):
+    scores = []
+    for seed in SEEDS:
+        X, X_test, y, y_test = split(digits, seed)
+        net = bp.Network([64, 32, 10], loss="log_loss", seed=seed)
+        net.train(X, bp.data.one_hot(y), epochs=15, batch_size=10, optimizer=optimizer, learning_rate=learning_rate)
+        scores.append((net.predict(X_test).argmax(axis=1) == y_test).mean())
+    assert min(scores) >= 0.93 and np.mean(scores) >= 0.96
+
+
+def test_a_noisy_sine():
+    """The error on new points is near that of the noise, 0.01."""
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        X, X_test = rng.uniform(-3, 3, (200, 1)), np.linspace(-3, 3, 100).reshape(-1, 1)
+        net = bp.Network([1, 10, 1], seed=seed)
+        net.train(X, np.sin(X) + 0.1 * rng.normal(size=X.shape), epochs=50, batch_size="full",
+                  optimizer="levenberg_marquardt")
+        assert ((net.predict(X_test) - np.sin(X_test)) ** 2).mean() < 0.01, seed
+
+
+@pytest.mark.filterwarnings("ignore::backprop.errors.ConvergenceWarning", "ignore:.*converge")
+def test_estimators(digits):
+    scores = []
+    for seed in SEEDS:
+        X, X_test, y, y_test = split(digits, seed)
+        made = bp.MLPClassifier((20,), max_iter=15, batch_size=20, learning_rate_init=0.01, random_state=seed)
+        scores.append(made.fit(X, y).score(X_test, y_test))
+    assert min(scores) >= 0.92 and np.mean(scores) >= 0.95
+
+
+def test_a_perceptron_separates_what_is_separable():
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        X, w = rng.normal(size=(100, 5)), rng.normal(size=5)
+        X = X[np.abs(X @ w) > 0.2]
+        for rule in ("stochastic", "batch"):
+            made = bp.Perceptron(rule=rule, max_iter=5000, random_state=seed).fit(X, X @ w > 0)
+            assert made.converged_ and made.score(X, X @ w > 0) == 1.0
+
+
+def test_early_stopping_is_never_worse_than_the_last_epoch():
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        X, Y, XV, YV = (rng.normal(size=shape) for shape in ((30, 4), (30, 1), (30, 4), (30, 1)))
+        options = {"epochs": 60, "learning_rate": 0.05, "validation": (XV, YV)}
+        last, best = (bp.Network([4, 12, 1], seed=seed) for _ in range(2))
+        last.train(X, Y, **options)
+        history = best.train(X, Y, early_stopping=5, **options)
+        assert best.evaluate(XV, YV) == min(history.val_loss) <= last.evaluate(XV, YV)
+
+
+@pytest.mark.slow
+def test_breast_cancer():
+    datasets = pytest.importorskip("sklearn.datasets", reason="the data come with scikit-learn")
+    X, y = datasets.load_breast_cancer(return_X_y=True)
+    scores = []
+    for seed in SEEDS:
+        X_train, X_test, y_train, y_test = bp.data.split(X, y, stratify=True, seed=seed)
+        scaler = bp.data.Standardizer().fit(X_train)
+        net = bp.Network([30, 8, 1], output="sigmoid", loss="log_loss", seed=seed)
+        net.train(scaler.transform(X_train), y_train, epochs=10, batch_size=10, learning_rate=0.1)
+        scores.append(((net.predict(scaler.transform(X_test))[:, 0] > 0.5) == y_test).mean())
+    assert min(scores) >= 0.92 and np.mean(scores) >= 0.96
