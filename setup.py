@@ -6,6 +6,9 @@ warning: the baseline alone is a complete library.
 
 The kernels need the vector extensions of GCC and Clang. Microsoft's compiler has none; Windows takes LLVM's clang-cl,
 which must be on the PATH, and gets the baseline. Nobody has tried that build yet.
+
+For tests of the library itself: BACKPROP_CFLAGS holds more options for compiler and linker, such as sanitizers;
+BACKPROP_BOUNDSCHECK=1 has Cython check every index, `None` and uninitialized view.
 """
 
 import os
@@ -18,12 +21,14 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+CHECKED = os.environ.get("BACKPROP_BOUNDSCHECK") == "1"
 DIRECTIVES = {
     "language_level": 3,
-    "boundscheck": False,
-    "wraparound": False,
+    "boundscheck": CHECKED,
+    "wraparound": False,             # in a checked build, too: there a negative index is an error, not the end
     "cdivision": True,
-    "initializedcheck": False,
+    "initializedcheck": CHECKED,
+    "nonecheck": CHECKED,
     "embedsignature": True,
     "embedsignature.format": "python",
     "freethreading_compatible": True,
