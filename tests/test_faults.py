@@ -236,7 +236,7 @@ def sources(tmp_path):
     """{name: (read(), the same without a fault)} of files of each format."""
     table = rng.normal(size=(150, 4))
     text = "\n".join(",".join(map(repr, row)) for row in table.tolist()) + "\n"
-    svm = "\n".join(" ".join(["1", *(f"{i}:{value!r}" for i, value in enumerate(row))]) for row in table.tolist()) + "\n"
+    svm = "".join(" ".join(["1", *(f"{i}:{value!r}" for i, value in enumerate(row))]) + "\n" for row in table.tolist())
     pixels = rng.integers(0, 256, (300, 9), np.uint8)
     contents = {"x.csv": text.encode(), "x.csv.gz": gzip.compress(text.encode()), "x.svm": svm.encode(),
                 "x.idx": bytes([0, 0, 8, 2]) + np.array(pixels.shape, ">i4").tobytes() + pixels.tobytes()}

@@ -256,7 +256,7 @@ class _Run:
         self.mark, self.inner = [array.copy() for array in self._arrays()], None      # for failures, see `_rewound`
         self.marked = network.epochs_trained, self.state.visits
         self.solver = solvers.make(self)
-        self.bar = _progress_bar(options.epochs) if options.progress else None       # last: it stays where all else fails
+        self.bar = _progress_bar(options.epochs) if options.progress else None   # last: nothing may fail after it
 
     def _take(self, part):
         """Show dense examples to the core."""
