@@ -355,6 +355,21 @@ def test_what_are_no_labels(y, message):
         bp.MLPClassifier().fit(X, y)
 
 
+@pytest.mark.parametrize("parameters, message", [
+    ({"activation": "foo"}, "unknown activation 'foo'; expected one of logistic, identity"),
+    ({"activation": ["relu"], "hidden_layer_sizes": (2, 2)}, "activation must be a name or one name per hidden layer"),
+    ({"learning_rate": "foo"}, "unknown learning_rate 'foo'; expected one of constant, invscaling, adaptive, step,")])
+def test_messages_name_the_estimators_own_parameter(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        bp.MLPClassifier(**parameters).fit(X, CLASSES)
+
+
+def test_validation_targets_may_be_sparse():
+    Y = np.c_[CLASSES > 0, CLASSES > 1].astype(int)
+    model = fit(bp.MLPClassifier(**SMALL), X, sparse.csr_array(Y), X_val=X, y_val=sparse.csr_array(Y))
+    assert model.validation_scores_[-1] == model.score(X, Y)
+
+
 # ---- kinds of rows ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array, sparse.csc_matrix, sparse.coo_array])

@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 
-from backprop import _check, _estimator_base, _fitting, initializers, optimizers, schedules
+from backprop import _check, _estimator_base, _fitting, activations, initializers, optimizers, schedules
 from backprop._estimator_base import CallbackSupportMixin, Estimator, random_state
 from backprop.errors import DivergenceError, sklearn_or_own
 from backprop.examples import Examples
@@ -70,6 +70,7 @@ class MLP(CallbackSupportMixin, Estimator):
         if not isinstance(names, (list, tuple)) or len(names) != len(sizes):
             raise ValueError("activation must be a name or one name per hidden layer, got "
                              f"{_check.shown(self.activation)} for {len(sizes)} hidden layers")
+        names = [_check.choice(name, "activation", (*ACTIVATIONS, *activations.HIDDEN)) for name in names]
         return sizes, [ACTIVATIONS.get(name, name) for name in names]
 
     def _loss(self):
@@ -79,7 +80,7 @@ class MLP(CallbackSupportMixin, Estimator):
     def _rules(self, optimizer, incremental):
         rate = self.learning_rate
         if isinstance(rate, str) and rate not in RATES:
-            _check.choice(rate, "learning_rate", (*RATES, *schedules.NAMES))
+            _check.choice(rate, "learning_rate", tuple(dict.fromkeys((*RATES, *schedules.NAMES))))
         no_change = self.n_iter_no_change
         if not (isinstance(no_change, float) and no_change == math.inf):
             no_change = _check.integer(no_change, "n_iter_no_change", minimum=1)
@@ -251,7 +252,8 @@ class MLP(CallbackSupportMixin, Estimator):
         if X is None or y is None:
             raise ValueError("X_val and y_val go together: give both or neither")
         X = _estimator_base.inputs(self, X)
-        Y = self._encode(_estimator_base.column(np.asarray(y)))
+        y = y.toarray() if _estimator_base.is_sparse(y) else np.asarray(y)
+        Y = self._encode(_estimator_base.column(y))
         if len(Y) != X.shape[0]:
             raise ValueError(f"y_val has {len(Y)} rows, but X_val has {X.shape[0]}")
         if Y.shape[1] != n_outputs:
