@@ -216,6 +216,7 @@ cdef void hidden_deltas(const Network *net, const Work *work, Py_ssize_t B, cons
 cdef extern from "online.h" nogil:
     void bp_rank_one(Py_ssize_t n_in, Py_ssize_t width, double *W, Py_ssize_t ld, const double *z,
                      const double *ds) noexcept
+    void bp_outer(Py_ssize_t n_in, Py_ssize_t width, const double *z, const double *delta, double *G) noexcept
 
 
 cdef void scale_deltas(const Network *net, const Work *work, double factor, Py_ssize_t B,

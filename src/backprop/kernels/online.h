@@ -42,6 +42,14 @@
         }                                                                                                          \
     }
 
+/* G = z^T delta for n_in rows of `width` columns, side by side: the gradient of one example, 0 + z delta as BP_RANK_ONE adds. */
+static void bp_outer(ptrdiff_t n_in, ptrdiff_t width, const double *z, const double *delta, double *G) {
+    for (ptrdiff_t j = 0; j < n_in; j++, G += width) {
+        const vd x = v_set(z[j]);
+        for (ptrdiff_t i = 0; i < width; i += VL) v_store(G + i, v_fma(x, v_load(delta + i), (vd){0}));
+    }
+}
+
 /* V vectors of columns of T = W^T, (n_out, ld): out = delta T, then T := T + ds z (the layer's own update, at once). */
 #define BP_BACKWARD_UPDATE(V)                                                                                      \
     static void bp_backward_update_##V(ptrdiff_t n_out, double *T, ptrdiff_t ld, const double *delta,              \

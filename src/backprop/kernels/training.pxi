@@ -51,9 +51,9 @@ cdef void output_deltas(const Network *net, const Work *work, const Task *task, 
                                       work.delta[net.L] + r * ld)
 
 
-cdef void add_block(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t rows,
-                    Py_ssize_t B, double *target, double *loss, const Share *who) noexcept nogil:
-    """Feedforward, deltas and gradients (-η times them for plain descent) of `rows` examples of a batch of B.
+cdef const double *block_deltas(const Network *net, const Work *work, const Task *task, Py_ssize_t start,
+                                Py_ssize_t rows, Py_ssize_t B, double *loss, const Share *who) noexcept nogil:
+    """Feedforward and deltas of `rows` examples of a batch of B; returns their inputs, side by side.
 
     The examples' w_i C_i are added to `loss` one by one, so that no split into batches, calls or threads changes the sum.
     """
@@ -72,24 +72,36 @@ cdef void add_block(const Network *net, const Work *work, const Task *task, Py_s
         for r in range(rows):
             loss[0] += weight_of(task, task.order[start + r]) * work.losses[r]
     hidden_deltas(net, work, rows, who)
+    return x
+
+
+cdef void add_block(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t rows,
+                    Py_ssize_t B, double *target, double *loss, const Share *who) noexcept nogil:
+    """The gradients (-η times them for plain descent) of `rows` examples of a batch of B, added to `target`."""
+    cdef const double *x = block_deltas(net, work, task, start, rows, B, loss, who)
     if task.plain:
         scale_deltas(net, work, -task.h[0], rows, who)
     add_gradients(net, work, x, net.layer[1].n_in, rows, target, who)
     bp_wait(who.barrier)
 
 
+cdef inline void penalise(double *g, const double *w, double l1, double l2, Py_ssize_t n) noexcept nogil:
+    """g += l2 w + l1 sign(w)"""
+    cdef Py_ssize_t i = 0
+    cdef vd wi, gi, zero = v_set(0.0)
+    while i < n:
+        wi = v_load(w + i)
+        gi = v_fma(v_set(l2), wi, v_load(g + i))
+        v_store(g + i, gi + v_where_positive(wi, v_set(l1), v_where_positive(-wi, v_set(-l1), zero)))
+        i += VL
+
+
 cdef void add_penalty(const Network *net, double l1, double l2, double *gradient) noexcept nogil:
     """gradient += l2 W + l1 sign(W): the penalty's gradient, biases excluded."""
-    cdef Py_ssize_t l, i, stop
-    cdef vd w, g, zero = v_set(0.0)
+    cdef Py_ssize_t l, i
     for l in range(1, net.L + 1):
         i = net.layer[l].W_start
-        stop = net.layer[l].b_start
-        while i < stop:
-            w = v_load(net.parameters + i)
-            g = v_fma(v_set(l2), w, v_load(gradient + i))
-            v_store(gradient + i, g + v_where_positive(w, v_set(l1), v_where_positive(-w, v_set(-l1), zero)))
-            i += VL
+        penalise(gradient + i, net.parameters + i, l1, l2, net.layer[l].b_start - i)
 
 
 cdef void clip(double *x, double limit, Py_ssize_t n) noexcept nogil:
@@ -125,6 +137,9 @@ cdef void train_batch(const Network *net, const Work *work, const Task *task, Py
     cdef bint in_place = task.plain and B <= work.rows
     if weighs_nothing(task, start, B):
         return
+    if B == 1 and who.T == 1 and not task.plain and task.clip_norm == 0.0:
+        step_by_example(net, work, task, start, loss, who)
+        return
     if in_place:
         target = net.parameters
     elif task.plain:
@@ -159,6 +174,53 @@ cdef void step(const Network *net, const Task *task, Py_ssize_t first, Py_ssize_
     bp_wait(who.barrier)
     task.optimizer.step(net.parameters + first, task.gradient + first, task.s + first if task.s != NULL else NULL,
                         task.t + first if task.t != NULL else NULL, task.h, count)
+
+
+cdef enum:
+    PIECE = 512                   # doubles of a gradient that are made at a time: they stay in the nearest cache
+
+
+cdef void step_by_example(const Network *net, const Work *work, const Task *task, Py_ssize_t start, double *loss,
+                          const Share *who) noexcept nogil:
+    """train_batch with B = 1 on one thread, without clipping: the gradient is made and used up piece by piece.
+
+    The same bits; but the gradient, a vector as long as the parameters, never goes through the far caches.
+    """
+    cdef const Layer *layer
+    cdef const double *z_in = block_deltas(net, work, task, start, 1, 1, loss, who)
+    cdef const double *delta
+    cdef double *g = task.gradient
+    cdef Py_ssize_t l, j, rows, n
+    cdef double one = 1.0
+    if task.optimizer.prepare != NULL:
+        task.optimizer.prepare(task.h)
+    for l in range(1, net.L + 1):
+        layer, delta, j = &net.layer[l], work.delta[l], 0
+        if layer.n_out == 1:
+            n = layer.b_start - layer.W_start
+            memset(g, 0, n * sizeof(double))
+            bp_axpy(delta[0], z_in, g, layer.n_in)
+            step_piece(net, task, layer.W_start, n, task.l1, task.l2)
+        while layer.n_out > 1 and j < layer.n_in:
+            rows = min(max(PIECE // layer.ld, 1), layer.n_in - j)
+            bp_outer(rows, layer.ld, z_in + j, delta, g)
+            step_piece(net, task, layer.W_start + j * layer.ld, rows * layer.ld, task.l1, task.l2)
+            j += rows
+        if net.bias:
+            bp_outer(1, pad8(layer.n_out), &one, delta, g)
+            step_piece(net, task, layer.b_start, pad8(layer.n_out), 0.0, 0.0)
+        z_in = work.out[l]
+    if task.max_norm > 0.0:
+        shorten_weights(net, work, task.max_norm, who)
+
+
+cdef inline void step_piece(const Network *net, const Task *task, Py_ssize_t first, Py_ssize_t n, double l1,
+                            double l2) noexcept nogil:
+    """The optimizer's step for n parameters from `first` on, whose gradient stands at the start of task.gradient."""
+    if l1 != 0.0 or l2 != 0.0:
+        penalise(task.gradient, net.parameters + first, l1, l2, n)
+    task.optimizer.step(net.parameters + first, task.gradient, task.s + first if task.s != NULL else NULL,
+                        task.t + first if task.t != NULL else NULL, task.h, n)
 
 
 cdef bint norm_factors(const Layer *layer, const double *W, double limit, double *factor, Py_ssize_t c0,
