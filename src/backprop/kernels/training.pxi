@@ -88,11 +88,14 @@ cdef void add_block(const Network *net, const Work *work, const Task *task, Py_s
 cdef inline void penalise(double *g, const double *w, double l1, double l2, Py_ssize_t n) noexcept nogil:
     """g += l2 w + l1 sign(w)"""
     cdef Py_ssize_t i = 0
-    cdef vd wi, gi, zero = v_set(0.0)
+    cdef vd wi, zero = v_set(0.0)
+    while i < n:
+        v_store(g + i, v_fma(v_set(l2), v_load(w + i), v_load(g + i)))
+        i += VL
+    i = 0 if l1 != 0.0 else n
     while i < n:
         wi = v_load(w + i)
-        gi = v_fma(v_set(l2), wi, v_load(g + i))
-        v_store(g + i, gi + v_where_positive(wi, v_set(l1), v_where_positive(-wi, v_set(-l1), zero)))
+        v_store(g + i, v_load(g + i) + v_where_positive(wi, v_set(l1), v_where_positive(-wi, v_set(-l1), zero)))
         i += VL
 
 
