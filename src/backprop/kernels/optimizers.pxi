@@ -9,6 +9,9 @@ ctypedef void (*prepare_kernel)(double *h) noexcept nogil
 ctypedef void (*step_kernel)(double *w, const double *g, double *s, double *t, const double *h,
                    Py_ssize_t n) noexcept nogil
 
+ctypedef void (*example_kernel)(double *w, const double *z, const double *delta, double l2, double *s, double *t,
+                                const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil
+
 cdef struct Optimizer:
     const char *name
     prepare_kernel prepare        # before each step: the running numbers; NULL where there are none
@@ -18,6 +21,11 @@ cdef struct Optimizer:
     int n_state
     bint full_batch_only
     const char *formula
+
+
+cdef inline vd example_gradient(vd w, vd z, vd delta, vd l2) noexcept nogil:
+    """An element of the gradient of one example: 0 + z δ, and the penalty's."""
+    return v_fma(l2, w, v_fma(z, delta, v_set(0.0)))
 
 
 cdef void sgd(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
@@ -38,15 +46,29 @@ cdef void momentum(double *w, const double *g, double *s, double *t, const doubl
         i += VL
 
 
+cdef inline void nesterov_at(double *w, vd wi, vd g, double *s, vd eta, vd mu) noexcept nogil:
+    cdef vd v = v_fma(mu, v_load(s), g)
+    v_store(s, v)
+    v_store(w, v_fma(-eta, v_fma(mu, v, g), wi))
+
 cdef void nesterov(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
-    cdef vd eta = v_set(h[0]), mu = v_set(h[1]), v, gi
+    cdef vd eta = v_set(h[0]), mu = v_set(h[1])
     while i < n:
-        gi = v_load(g + i)
-        v = v_fma(mu, v_load(s + i), gi)
-        v_store(s + i, v)
-        v_store(w + i, v_fma(-eta, v_fma(mu, v, gi), v_load(w + i)))
+        nesterov_at(w + i, v_load(w + i), v_load(g + i), s + i, eta, mu)
         i += VL
+
+cdef void nesterov_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
+                              const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
+    cdef Py_ssize_t j, i, k = 0
+    cdef vd eta = v_set(h[0]), mu = v_set(h[1]), decay = v_set(l2), wk
+    for j in range(rows):
+        i = 0
+        while i < ld:
+            wk = v_load(w + k)
+            nesterov_at(w + k, wk, example_gradient(wk, v_set(z[j]), v_load(delta + i), decay), s + k, eta, mu)
+            i += VL
+            k += VL
 
 
 cdef void adagrad(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
@@ -82,30 +104,71 @@ cdef void adam_prepare(double *h) noexcept nogil:
 cdef void adamw_prepare(double *h) noexcept nogil:
     next_powers(h + 5, h[1], h[2])
 
-cdef void adam_update(double *w, const double *g, double *s, double *t, const double *h, const double *powers,
-                      double epsilon, double keep, Py_ssize_t n) noexcept nogil:
-    """m and v are running means of g and g²; `powers` hold their mass so far."""
+cdef struct Adam:                 # a step's numbers, in all lanes
+    vd eta, correction, eps, b1, b2, rest_1, rest_2, keep
+
+cdef Adam adam_numbers(const double *h, const double *powers, double epsilon, double keep) noexcept nogil:
+    """`powers` hold the mass of the running means so far; `keep` is what is left of w before the step."""
+    cdef Adam a
+    a.eta, a.correction, a.eps, a.keep = v_set(h[0] / powers[0]), v_set(1.0 / s_sqrt(powers[1])), v_set(epsilon), v_set(keep)
+    a.b1, a.b2, a.rest_1, a.rest_2 = v_set(h[1]), v_set(h[2]), v_set(1.0 - h[1]), v_set(1.0 - h[2])
+    return a
+
+cdef inline void adam_at(double *w, vd wi, vd g, double *s, double *t, const Adam *a) noexcept nogil:
+    """m and v are running means of g and g²."""
+    cdef vd m = v_fma(a.b1, v_load(s), a.rest_1 * g)
+    cdef vd v = v_fma(a.b2, v_load(t), a.rest_2 * g * g)
+    v_store(s, m)
+    v_store(t, v)
+    v_store(w, v_fma(-a.eta, m / v_fma(v_sqrt(v), a.correction, a.eps), wi * a.keep))
+
+cdef void adam_update(double *w, const double *g, double *s, double *t, Adam a, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
-    cdef vd eta = v_set(h[0] / powers[0]), eps = v_set(epsilon), correction = v_set(1.0 / s_sqrt(powers[1]))
-    cdef vd b1 = v_set(h[1]), b2 = v_set(h[2]), rest_1 = v_set(1.0 - h[1]), rest_2 = v_set(1.0 - h[2])
-    cdef vd shrink = v_set(keep), gi, m, v
     while i < n:
-        gi = v_load(g + i)
-        m = v_fma(b1, v_load(s + i), rest_1 * gi)
-        v = v_fma(b2, v_load(t + i), rest_2 * gi * gi)
-        v_store(s + i, m)
-        v_store(t + i, v)
-        v_store(w + i, v_fma(-eta, m / v_fma(v_sqrt(v), correction, eps), v_load(w + i) * shrink))
+        adam_at(w + i, v_load(w + i), v_load(g + i), s + i, t + i, &a)
         i += VL
 
+cdef void adam_update_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t, Adam a,
+                                 Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
+    cdef Py_ssize_t j, i, k = 0
+    cdef vd decay = v_set(l2), wk
+    for j in range(rows):
+        i = 0
+        while i < ld:
+            wk = v_load(w + k)
+            adam_at(w + k, wk, example_gradient(wk, v_set(z[j]), v_load(delta + i), decay), s + k, t + k, &a)
+            i += VL
+            k += VL
+
+cdef Adam of_adam(const double *h) noexcept nogil:
+    return adam_numbers(h, h + 4, h[3], 1.0)
+
+cdef Adam of_adam_eps_hat(const double *h) noexcept nogil:
+    return adam_numbers(h, h + 4, h[3] / s_sqrt(h[5]), 1.0)
+
+cdef Adam of_adamw(const double *h) noexcept nogil:
+    return adam_numbers(h, h + 5, h[3], 1.0 - h[0] * h[4])
+
 cdef void adam(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
-    adam_update(w, g, s, t, h, h + 4, h[3], 1.0, n)
+    adam_update(w, g, s, t, of_adam(h), n)
+
+cdef void adam_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
+                          const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
+    adam_update_by_example(w, z, delta, l2, s, t, of_adam(h), rows, ld)
 
 cdef void adam_eps_hat(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
-    adam_update(w, g, s, t, h, h + 4, h[3] / s_sqrt(h[5]), 1.0, n)
+    adam_update(w, g, s, t, of_adam_eps_hat(h), n)
+
+cdef void adam_eps_hat_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
+                                  const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
+    adam_update_by_example(w, z, delta, l2, s, t, of_adam_eps_hat(h), rows, ld)
 
 cdef void adamw(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
-    adam_update(w, g, s, t, h, h + 5, h[3], 1.0 - h[0] * h[4], n)
+    adam_update(w, g, s, t, of_adamw(h), n)
+
+cdef void adamw_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
+                           const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
+    adam_update_by_example(w, z, delta, l2, s, t, of_adamw(h), rows, ld)
 
 
 cdef void rprop(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
@@ -152,6 +215,13 @@ OPTIMIZERS[7] = Optimizer(b"rprop", NULL, rprop, 2, b"learning_rate=0.01 shrink=
                           b"(and that step is skipped);  w -= step sign(g)")
 OPTIMIZERS[8] = Optimizer(b"adam_eps_hat", adam_prepare, adam_eps_hat, 2, b"learning_rate=0.001 beta_1=0.9 beta_2=0.999 eps=1e-8",
                           2, False, b"w -= eta sqrt(1 - beta_2^k) / (1 - beta_1^k) m / (sqrt(v) + eps), m and v as in adam")
+
+# The step of (rows, ld) weights from the gradient of one example, g = z^T delta + l2 w, in one pass; NULL: g is made first.
+cdef example_kernel[N_OPTIMIZERS] BY_EXAMPLE
+BY_EXAMPLE[2] = nesterov_by_example
+BY_EXAMPLE[5] = adam_by_example
+BY_EXAMPLE[6] = adamw_by_example
+BY_EXAMPLE[8] = adam_eps_hat_by_example
 
 
 def optimizers():

@@ -195,6 +195,7 @@ cdef void step_by_example(const Network *net, const Work *work, const Task *task
     cdef double *g = task.gradient
     cdef Py_ssize_t l, j, rows, n
     cdef double one = 1.0
+    cdef example_kernel by_example = BY_EXAMPLE[task.optimizer - &OPTIMIZERS[0]] if task.l1 == 0.0 else NULL
     if task.optimizer.prepare != NULL:
         task.optimizer.prepare(task.h)
     for l in range(1, net.L + 1):
@@ -204,6 +205,10 @@ cdef void step_by_example(const Network *net, const Work *work, const Task *task
             memset(g, 0, n * sizeof(double))
             bp_axpy(delta[0], z_in, g, layer.n_in)
             step_piece(net, task, layer.W_start, n, task.l1, task.l2)
+        elif by_example != NULL:
+            by_example(net.parameters + layer.W_start, z_in, delta, task.l2, task.s + layer.W_start,
+                       task.t + layer.W_start if task.t != NULL else NULL, task.h, layer.n_in, layer.ld)
+            j = layer.n_in
         while layer.n_out > 1 and j < layer.n_in:
             rows = min(max(PIECE // layer.ld, 1), layer.n_in - j)
             bp_outer(rows, layer.ld, z_in + j, delta, g)
