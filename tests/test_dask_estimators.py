@@ -36,9 +36,9 @@ def test_a_fit_of_whole_gradients_is_that_of_the_estimator_in_memory(client, kin
     far = getattr(bp.dask, f"DaskMLP{kind}")(solver=solver, **OPTIONS)
     far.fit(DX, there, da.from_array(WEIGHT, chunks=(CHUNKS,)) if weighted else None, client=client)
     np.testing.assert_allclose(far.network_.parameters, here.network_.parameters, rtol=0, atol=1e-7)
-    assert far.loss_ == pytest.approx(here.loss_, rel=1e-7) and far.n_iter_ == here.n_iter_
+    assert far.loss_curve_ == pytest.approx(here.loss_curve_, rel=1e-7) and far.n_iter_ == here.n_iter_
     predicted = far.predict(DX)
-    assert predicted.chunks[0] == CHUNKS
+    assert [rows for rows in predicted.chunks[0] if rows] == [rows for rows in CHUNKS if rows]
     assert np.array_equal(predicted.compute(), far.predict(X))
     assert far.score(DX, there) == pytest.approx(far.score(X, targets)) > 0.6
 

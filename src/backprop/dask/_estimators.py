@@ -143,6 +143,7 @@ class DaskMLPClassifier(_OnCluster, MLPClassifier):
     """`MLPClassifier` for dask collections: the same parameters, but for `class_weight` and `n_threads`.
 
     `fit` trains on the workers by `backprop.dask.train`; `predict` and `predict_proba` map over partitions.
+    `loss_` after solver "lbfgs" is the objective before its last iteration: the rows are not here to be evaluated.
 
     Examples
     --------
@@ -166,6 +167,7 @@ class DaskMLPRegressor(_OnCluster, MLPRegressor):
     """`MLPRegressor` for dask collections: the same parameters, but for `n_threads`.
 
     `fit` trains on the workers by `backprop.dask.train`; `predict` maps over partitions.
+    `loss_` after solver "lbfgs" is the objective before its last iteration: the rows are not here to be evaluated.
 
     Examples
     --------
