@@ -1,5 +1,6 @@
 """train_many, Ensemble and grid: the bits of each network's own training, failures, Ctrl-C, threads."""
 
+import json
 import os
 import pickle
 import signal
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import backprop as bp
-from backprop import _threads, many, training
+from backprop import _threads, many, model_file, training
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -438,6 +439,85 @@ def test_an_ensemble_without_bootstrap_trains_on_all_rows():
 def test_bad_ensembles(networks, error, message):
     with pytest.raises(error, match=message):
         bp.Ensemble(networks)
+
+
+def saved_ensemble(tmp_path):
+    ensemble = bp.Ensemble([bp.Network([3, k + 1, 2], seed=k, bias=k != 1) for k in range(12)], seed=3)
+    ensemble.train(X, Y, epochs=3, optimizer="adam")
+    ensemble.save(tmp_path / "e.safetensors")
+    return ensemble, tmp_path / "e.safetensors"
+
+
+def test_a_saved_ensemble_predicts_and_goes_on_training_as_if_it_had_never_been_saved(tmp_path):
+    ensemble, path = saved_ensemble(tmp_path)
+    again = bp.load(path)
+    assert isinstance(again, bp.Ensemble) and len(again) == 12 and again.bootstrap is True
+    assert again.predict(X).tobytes() == ensemble.predict(X).tobytes()
+    assert [net.history.loss for net in again.networks] == [net.history.loss for net in ensemble.networks]
+    for each in (ensemble, again):
+        each.train(X, Y, epochs=2, optimizer="adam")
+    assert [state(net) for net in again.networks] == [state(net) for net in ensemble.networks]
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_every_flipped_byte_of_a_saved_ensemble_is_refused_or_harmless(tmp_path):
+    bp.Ensemble([bp.Network([1, 1], seed=k) for k in range(2)], bootstrap=False, seed=1).save(tmp_path / "small")
+    raw = (tmp_path / "small").read_bytes()
+    expected = bp.load(tmp_path / "small").predict([[0.7]]).tobytes()
+    refused, damaged = 0, tmp_path / "damaged"
+    for place in range(len(raw)):
+        damaged.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1:])
+        try:
+            assert bp.load(damaged).predict([[0.7]]).tobytes() == expected
+        except bp.errors.ModelFormatError:
+            refused += 1
+    assert refused > len(raw) - 8
+    for length in range(0, len(raw), 7):
+        damaged.write_bytes(raw[:length])
+        with pytest.raises(bp.errors.ModelFormatError):
+            bp.load(damaged)
+
+
+def test_an_ensemble_that_cannot_be_saved_leaves_the_old_file(tmp_path):
+    ensemble, path = saved_ensemble(tmp_path)
+    before = path.read_bytes()
+    ensemble.networks[4].weights[0][0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"networks\[4\]: the network's parameters are not finite"):
+        ensemble.save(path)
+    ensemble.networks[4] = None
+    with pytest.raises(TypeError, match=r"networks\[4\] must be a Network"):
+        ensemble.save(path)
+    assert path.read_bytes() == before and len(bp.load(path)) == 12
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda d, t: d["members"].pop(), "members.2.* belongs to nothing"),
+    (lambda d, t: d.update(members=[]), "belongs to nothing"),
+    (lambda d, t: d.update(members={}), "members has the wrong kind"),
+    (lambda d, t: d["members"].append(1), r"members\[3\] must be a JSON object"),
+    (lambda d, t: d["members"][1].pop("history"), r"members\[1\] lacks the key 'history'"),
+    (lambda d, t: d["members"][1]["network"].update(sizes=[4, 2]), r"members\[1\]: the tensor layers.1.weight"),
+    (lambda d, t: d["members"].__setitem__(1, d["members"][0]) or t.pop("members.1.layers.1.bias"), "is missing"),
+    (lambda d, t: t.update({"members.01.layers.1.weight": np.zeros((3, 2))}), "belongs to nothing"),
+    (lambda d, t: t.update({"members.0.more": np.zeros(3)}), "members.0.more belongs to nothing"),
+    (lambda d, t: d["properties"].update(seed=-1), "seed of an ensemble"),
+    (lambda d, t: d["properties"].update(seed=True), "seed of an ensemble"),
+    (lambda d, t: d["properties"].update(bootstrap=1), "bootstrap"),
+    (lambda d, t: d["properties"].update(more=1), "properties of an ensemble"),
+    (lambda d, t: d.update(network={}), "unknown key 'network'"),
+])
+def test_files_that_hold_no_ensemble_are_refused(tmp_path, change, message):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    tensors: dict = {}
+    networks = [bp.Network([3, 2], seed=k) for k in range(3)]
+    document = {"format": "backprop", "version": 1, "library": "0", "kind": "ensemble",
+                "properties": {"bootstrap": True, "seed": 5},
+                "members": [model_file._member_sections(net, tensors, k) for k, net in enumerate(networks)]}
+    change(document, tensors)
+    document["sha256"] = model_file._digest(document, {name: (each.shape, each) for name, each in tensors.items()})
+    (tmp_path / "bad").write_bytes(safetensors.save(tensors, {"backprop": json.dumps(document)}))
+    with pytest.raises(bp.errors.ModelFormatError, match=message):
+        bp.load(tmp_path / "bad")
 
 
 # ---- grid ------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backprop import _check
+from backprop import _check, model_file
+from backprop.errors import ModelFormatError
 from backprop.examples import Examples
 from backprop.many import check_networks, train_many
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from backprop._types import ArrayLike, Seed
+    from backprop._types import ArrayLike, PathLike, Seed
     from backprop.network import Network
 
 
@@ -145,6 +146,50 @@ class Ensemble:
             (n, n_L).
         """
         return self.predict_each(X).std(axis=0)
+
+    def save(self, path: PathLike) -> None:
+        """Write all members to one model file, atomically; `backprop.load` reads it back.
+
+        Each member goes on training as if it had never been saved, to the last bit, on the same rows.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Raises
+        ------
+        As `backprop.model_file.save`.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import backprop as bp
+        >>> ensemble = bp.Ensemble([bp.Network([1, 3, 1], seed=k) for k in range(4)], seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "ensemble.safetensors")
+        ...     ensemble.save(path)
+        ...     again = bp.load(path)
+        >>> len(again), bool((again.predict([[0.5]]) == ensemble.predict([[0.5]])).all())
+        (4, True)
+        """
+        model_file.save(path, self)
+
+    def _file_parts(self):
+        """(kind, networks, properties) for the model file."""
+        return "ensemble", check_networks(self.networks), {"bootstrap": self.bootstrap, "seed": self._seed}
+
+    @classmethod
+    def _from_file(cls, networks, properties):
+        """The ensemble of a model file."""
+        if set(properties) != {"bootstrap", "seed"}:
+            raise ModelFormatError("the properties of an ensemble are bootstrap and seed, and the file has "
+                                   f"{', '.join(sorted(properties)) or 'none'}")
+        seed = properties["seed"]
+        if type(seed) is not int or not 0 <= seed < 2**62:
+            raise ModelFormatError(f"the seed of an ensemble must be a whole number from 0 to 2**62 - 1, got {seed!r}")
+        ensemble = cls(networks, properties["bootstrap"])
+        ensemble._seed = seed
+        return ensemble
 
     def __len__(self) -> int:
         return len(self.networks)

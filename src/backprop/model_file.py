@@ -9,14 +9,16 @@ The tensors, all float64 and without padding:
 ``best.optimizer.{s}.layers.{l}.weight``    and the optimizer's slots of their epoch, with those of the biases
 ``init.layers.{l}.weight``, bias            the arrays given as ``init=``, where arrays were given
 ``history.{name}``                          (n,) columns of the last training's history; NaN where nothing was measured
+``members.{k}.`` before each of these       of the k-th network, k = 0, 1, ..., of a file that holds an ensemble
 ==========================================  ==========================================================================
 
 The file's metadata has one entry, ``backprop``: a JSON document with the format's name and version, the library's
 version, the kind of object, the network, its random generator, the training state (optimizer, schedule, split, dropout,
 in a checkpoint its options), early stopping, the history, the properties of the kind (class labels, scaler, names of
-columns) and ``sha256``. The last is the hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest,
-followed, for every tensor in the order of names, by a line feed, the canonical JSON of [name, "F64", shape], a line
-feed, and the little-endian values. Numbers in JSON are written so that they read back to the same bits.
+columns) and ``sha256``; of an ensemble, `members`, a list of what is said of one network otherwise. ``sha256`` is the
+hash of the canonical JSON (sorted keys, no spaces, ASCII) of all the rest, followed, for every tensor in the order of
+names, by a line feed, the canonical JSON of [name, "F64", shape], a line feed, and the little-endian values. Numbers in
+JSON are written so that they read back to the same bits.
 
 A reader refuses what it does not know: an unknown key, tensor or name is an error, and a change of the format that
 older readers would get wrong raises VERSION.
@@ -70,11 +72,12 @@ _GENERATOR_LIMITS = {
     "state": 2**128, "inc": 2**128, "pos": 625, "buffer_pos": 5, "has_uint32": 2, "uinteger": 2**32,
 }
 _STOPPING_KEYS = ("rule", "sign", "value", "epoch", "reference", "waited", "numbers")
+_SECTIONS = ("network", "generator", "training", "early_stopping", "history")      # of each network in a file
 _TRAINING_KEYS = ("optimizer", "numbers", "schedule", "schedule_state", "split_seed", "visits", "dropout_key")
 
 
 def save(path: PathLike, model: Any) -> None:
-    """Write a network or a `Model` to one file, atomically.
+    """Write a network, a `Model`, an estimator or an `Ensemble` to one file, atomically.
 
     The file appears whole or not at all: it is written beside `path` under another name, flushed to the disk, and
     renamed.
@@ -84,7 +87,7 @@ def save(path: PathLike, model: Any) -> None:
     path : str or os.PathLike
         Any name; ``.safetensors`` is the custom. A file that is there is replaced and keeps its permissions; through a
         symbolic link the file behind it is replaced.
-    model : Network, Model or an estimator
+    model : Network, Model, Ensemble or an estimator
 
     Raises
     ------
@@ -109,7 +112,9 @@ def save(path: PathLike, model: Any) -> None:
     True
     """
     kind, network, properties = model._file_parts()
-    with network._exclusive("save", within=True):
+    with contextlib.ExitStack() as locks:
+        for each in network if isinstance(network, list) else [network]:
+            locks.enter_context(each._exclusive("save", within=True))
         data = encode(kind, network, properties)
     write_atomically(path, data)
 
@@ -125,7 +130,7 @@ def load(path: PathLike) -> Any:
 
     Returns
     -------
-    Network, Model or an estimator
+    Network, Model, Ensemble or an estimator
         What was saved.
 
     Raises
@@ -263,31 +268,49 @@ def _sync_folder(folder):
         os.close(descriptor)
 
 
-def encode(kind: str, network: Network, properties: dict[str, Any]) -> bytes:
-    """The bytes of a model file; `properties` is what the kind keeps besides the network, a dict that JSON can hold."""
+def encode(kind: str, network: Network | list[Network], properties: dict[str, Any]) -> bytes:
+    """The bytes of a model file; `properties` is what the kind keeps besides its network or its list of networks."""
     from safetensors.numpy import save as to_bytes  # loaded only when a model is saved
 
     from backprop import __version__
 
-    if network._own_loss is not None:
-        raise ValueError("the network's loss is a function, which a model file cannot hold")
-    if not np.isfinite(network.parameters).all():
-        raise ValueError("the network's parameters are not finite; such a model is not saved")
     tensors: dict[str, np.ndarray] = {}
-    document = {
-        "format": FORMAT, "version": VERSION, "library": __version__, "kind": kind, "properties": properties,
-        "network": _network_document(network, tensors),
-        "generator": _generator_document(network._generator),
-        "training": _training_document(network, tensors),
-        "early_stopping": _stopping_document(network, tensors),
-        "history": _history_document(network, tensors),
-    }
+    document = {"format": FORMAT, "version": VERSION, "library": __version__, "kind": kind, "properties": properties}
+    if isinstance(network, list):
+        document["members"] = [_member_sections(each, tensors, k) for k, each in enumerate(network)]
+    else:
+        document.update(_sections(network, tensors))
     document["sha256"] = _digest(document, {name: (array.shape, array) for name, array in tensors.items()})
     text = _canonical(document)
     if len(text) > MAX_HEADER // 2:                      # every quote is escaped once more in the header
         raise ValueError(f"the model's names, labels and other properties take {len(text)} bytes, "
                          "too many for a model file")
     return to_bytes(tensors, {FORMAT: text})
+
+
+def _member_sections(network, tensors, k):
+    own: dict[str, np.ndarray] = {}
+    try:
+        sections = _sections(network, own)
+    except ValueError as error:
+        raise ValueError(f"networks[{k}]: {error}") from None
+    tensors.update((f"members.{k}.{name}", array) for name, array in own.items())
+    return sections
+
+
+def _sections(network, tensors):
+    """What the document says of a network, whose arrays go into `tensors`."""
+    if network._own_loss is not None:
+        raise ValueError("the network's loss is a function, which a model file cannot hold")
+    if not np.isfinite(network.parameters).all():
+        raise ValueError("the network's parameters are not finite; such a model is not saved")
+    return {
+        "network": _network_document(network, tensors),
+        "generator": _generator_document(network._generator),
+        "training": _training_document(network, tensors),
+        "early_stopping": _stopping_document(network, tensors),
+        "history": _history_document(network, tensors),
+    }
 
 
 def _canonical(value):
@@ -516,8 +539,8 @@ def _document(text):
                                 f"{VERSION}: it takes a newer backprop to load it")
     if version < 1:
         raise ModelFormatError(f"the format version is {version}, expected at least 1")
-    return _object(document, "document", ("format", "version", "library", "kind", "properties", "network", "generator",
-                                          "training", "early_stopping", "history", "sha256"))
+    networks = ("members",) if document.get("kind") == "ensemble" else _SECTIONS
+    return _object(document, "document", ("format", "version", "library", "kind", "properties", "sha256", *networks))
 
 
 def _tiling(entries, data_size):
@@ -559,10 +582,7 @@ def _decode(file):
     document = file.document
     kind = _typed(document["kind"], str, "kind")
     try:
-        network = _network(file)
-        network._training_state = _training(file, network)
-        network._stopping_state = _stopping(file, network)
-        network.history = _history(file)
+        network = _members(file) if kind == "ensemble" else _one_network(file)
         if file.tensors:
             raise ModelFormatError(f"the tensor {min(file.tensors)} belongs to nothing in the file")
         return _of_kind(kind, network, _object(document["properties"], "properties"))
@@ -570,6 +590,35 @@ def _decode(file):
         raise
     except (ValueError, TypeError, OverflowError) as error:
         raise ModelFormatError(f"the file describes no possible model: {error}") from None
+
+
+def _one_network(file):
+    network = _network(file)
+    network._training_state = _training(file, network)
+    network._stopping_state = _stopping(file, network)
+    network.history = _history(file)
+    return network
+
+
+def _members(file):
+    """The networks of an ensemble, each read as if it had a file of its own."""
+    documents = _typed(file.document["members"], list, "members")
+    tensors: dict[str, dict] = {str(k): {} for k in range(len(documents))}
+    for name in list(file.tensors):
+        head, _, rest = name.partition(".")
+        number, _, rest = rest.partition(".")
+        if head == "members" and number in tensors:
+            tensors[number][rest] = file.tensors.pop(name)
+    networks = []
+    for k, (document, own) in enumerate(zip(documents, tensors.values())):
+        member = _File(_object(document, f"members[{k}]", _SECTIONS), own, file.sha256)
+        try:
+            networks.append(_one_network(member))
+        except ModelFormatError as error:
+            raise type(error)(f"members[{k}]: {error}") from None
+        if own:
+            raise ModelFormatError(f"the tensor members.{k}.{min(own)} belongs to nothing in the file")
+    return networks
 
 
 def _of_kind(kind, network, properties):
@@ -585,7 +634,11 @@ def _of_kind(kind, network, properties):
         from backprop import _estimator_file
 
         return _estimator_file.estimator(network, properties)
-    raise ModelFormatError(f"the kind of object is {kind!r}, expected network, model or estimator")
+    if kind == "ensemble":
+        from backprop.ensemble import Ensemble
+
+        return Ensemble._from_file(network, properties)
+    raise ModelFormatError(f"the kind of object is {kind!r}, expected network, model, ensemble or estimator")
 
 
 def _network(file):

@@ -8,11 +8,21 @@ import numpy as np
 from backprop.history import History
 from backprop.network import Network
 
-__all__ = ["predict", "train"]
+__all__ = ["DaskMLPClassifier", "DaskMLPRegressor", "predict", "train"]
 
 _DATA = ("self", "X", "Y", "sample_weight")
 _DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Network.train).parameters.items()
              if name not in _DATA}
+
+
+def __getattr__(name):
+    """The estimators, which load scikit-learn's base classes, only when they are asked for."""
+    if name not in ("DaskMLPClassifier", "DaskMLPRegressor"):
+        raise AttributeError(f"module 'backprop.dask' has no attribute {name!r}")
+    _require()
+    from backprop.dask import _estimators
+
+    return getattr(_estimators, name)
 
 
 def train(network: Network, X, Y, mode: str = "sync", client=None, sample_weight=None, local_epochs: int = 1,

@@ -1,0 +1,229 @@
+"""`DaskMLPClassifier` and `DaskMLPRegressor`: the estimators of `backprop.estimators` on dask collections."""
+
+import dataclasses
+
+import dask
+import numpy as np
+
+import backprop.dask
+from backprop import _check, _estimator_base
+from backprop.dask import _collections
+from backprop.estimators import MLPClassifier, MLPRegressor
+
+AVERAGE_BATCH = 200      # batch_size="auto" in mode "average", as in memory
+
+
+class _Remote:
+    """Stands for the examples that lie on a cluster where `MLP` counts them."""
+
+    def __init__(self, X, Y, weight, n, total):
+        self.X, self.Y, self.weight, self.n, self.total = X, Y, weight, n, total
+
+    def __len__(self):
+        return self.n
+
+
+class _OnCluster:
+    """What the two share: the data of a fit stay on the workers."""
+
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None, *, mode="sync", local_epochs=1, client=None):
+        """Train on partitions that lie on the workers of a Dask cluster.
+
+        Parameters
+        ----------
+        X, y, sample_weight : dask array, dask dataframe or series, or list of Delayed
+            Cut along the rows into the same partitions. They are computed twice, the first time for widths and labels:
+            persist what is expensive to make.
+        X_val, y_val : array_like, optional
+            Data in memory to score after each epoch; `early_stopping` needs them.
+        mode, local_epochs, client
+            As in `backprop.dask.train`. `batch_size="auto"` is all rows in mode "sync" and 200 in "average".
+
+        Returns
+        -------
+        The estimator itself.
+        """
+        self._call = mode, local_epochs, client
+        try:
+            return self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
+        finally:
+            self.__dict__.pop("_call", None)
+
+    def partial_fit(self, *args, **kwargs):
+        """Refused: use `fit` with `warm_start=True`, which goes on from the last one."""
+        raise NotImplementedError("partial_fit does not go with partitions: use fit with warm_start=True")
+
+    def to_local(self):
+        """The same fitted estimator for data in memory, an `MLPClassifier` or `MLPRegressor` that can be saved."""
+        local = self._local()
+        local.__dict__.update(self.__dict__)
+        return local
+
+    def save(self, path):
+        """Write the estimator of `to_local` to one file, atomically; `backprop.load` reads that back."""
+        self.to_local().save(path)
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy or R², of dask collections or of arrays in memory."""
+        if not _is_dask(X):
+            return self.to_local().score(X, y, sample_weight)
+        columns = [np.concatenate(dask.compute(*_collections.delayed(each, name)))
+                   for name, each in (("X", self.predict(X)), ("y", y), ("sample_weight", sample_weight))
+                   if each is not None]
+        P, truth = columns[:2]
+        return self._score(_estimator_base.column(truth), P, *columns[2:])
+
+    def predict(self, X):
+        """Predictions; of a dask collection a lazy one in the same partitions, of an array in memory an array."""
+        return self._mapped("predict", X)
+
+    def _mapped(self, method, X):
+        self._check_fitted()
+        local = self.to_local().set_params(callbacks=None)
+        function = getattr(local, method)
+        if not _is_dask(X):
+            return function(X)
+        return backprop.dask.map_partitions(_OnArrays(function), X,
+                                            function(np.zeros((1, self.network_.sizes[0])))[:0])
+
+    def _training_data(self, X, y, sample_weight, fresh, classes):
+        parts = _collections.partitions(X, y, sample_weight)
+        with backprop.dask.connected(self._call[2], len(parts)) as client:
+            found = client.gather(client.compute([dask.delayed(_describe)(part, self._y_numeric) for part in parts]))
+        found = [each for each in found if each is not None]
+        if not found:
+            raise ValueError("X is empty: none of its partitions holds a row")
+        widths, rows, weights, labels = zip(*found)
+        if len(set(widths)) > 1:
+            raise ValueError(f"the partitions of X differ in their number of columns: {sorted(set(widths))}")
+        if not fresh and widths[0] != self.n_features_in_:
+            raise ValueError(f"X has {widths[0]} columns, but the fit before had {self.n_features_in_}")
+        targets, output = self._targets(np.concatenate(labels), fresh, classes)
+        self.n_features_in_ = widths[0]
+        encode = dask.delayed(_Encoded(self._encode_of()), pure=False)
+        inputs = [dask.delayed(_inputs)(part) for part in parts]
+        weight = None if sample_weight is None else _collections.delayed(sample_weight, "sample_weight")
+        train = _Remote(inputs, [encode(part, targets.shape[1]) for part in parts], weight, sum(rows), sum(weights))
+        return train, self._network_of(fresh, widths[0], targets.shape[1], output)
+
+    def _encode_of(self):
+        local = self._local()
+        local.__dict__.update(self._label_attributes(), loss=self.loss)
+        return local._encode
+
+    def _split(self, train, network):
+        raise ValueError("early_stopping needs X_val and y_val: a fraction of the partitions cannot be held out")
+
+    def _train(self, network, train, held, epochs, optimizer, watch, earlier):
+        if getattr(self, "class_weight", None) is not None:
+            raise ValueError("class_weight does not go with partitions: give sample_weight")
+        mode, local_epochs, client = self._call
+        batch_size = "full" if optimizer.full_batch_only else self.batch_size
+        if batch_size == "auto":
+            batch_size = AVERAGE_BATCH if mode == "average" else "full"
+        alpha = _check.real(self.alpha, "alpha", minimum=0.0)
+        try:
+            return backprop.dask.train(
+                network, train.X, train.Y, mode, client, train.weight, local_epochs, epochs=epochs,
+                batch_size=batch_size, optimizer=optimizer, shuffle=_check.boolean(self.shuffle, "shuffle"),
+                validation=None if held is None else (held.X, held.Y, held.weight), schedule=self._schedule(watch),
+                callbacks=[watch, *self._own_callbacks()], l1=self.l1, l2=alpha / train.total, dropout=self.dropout,
+                clip_norm=self.clip_norm, max_norm=self.max_norm, metrics=self.metrics or (),
+                max_seconds=self.max_seconds)
+        except BaseException:
+            network.history = earlier
+            raise
+
+    def _commit(self, network, history, earlier, watch, train):
+        watch.rules = dataclasses.replace(watch.rules, patient=False)        # the rows are not here to be evaluated
+        super()._commit(network, history, earlier, watch, train)
+
+
+class DaskMLPClassifier(_OnCluster, MLPClassifier):
+    """`MLPClassifier` for dask collections: the same parameters, but for `class_weight` and `n_threads`.
+
+    `fit` trains on the workers by `backprop.dask.train`; `predict` and `predict_proba` map over partitions.
+    `loss_` after solver "lbfgs" is the objective before its last iteration: the rows are not here to be evaluated.
+
+    Examples
+    --------
+    >>> import backprop as bp
+    >>> classifier = bp.dask.DaskMLPClassifier((16,), random_state=0)        # doctest: +SKIP
+    >>> classifier.fit(X, y, client=client).predict(X).compute()             # doctest: +SKIP
+    """
+
+    _local = MLPClassifier
+
+    def predict_proba(self, X):
+        """Probabilities of the classes; of a dask collection a lazy one in the same partitions."""
+        return self._mapped("predict_proba", X)
+
+    def _score(self, y, P, weight=None):
+        right = y == P
+        return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=weight))
+
+
+class DaskMLPRegressor(_OnCluster, MLPRegressor):
+    """`MLPRegressor` for dask collections: the same parameters, but for `n_threads`.
+
+    `fit` trains on the workers by `backprop.dask.train`; `predict` maps over partitions.
+    `loss_` after solver "lbfgs" is the objective before its last iteration: the rows are not here to be evaluated.
+
+    Examples
+    --------
+    >>> import backprop as bp
+    >>> regressor = bp.dask.DaskMLPRegressor((16,), random_state=0)          # doctest: +SKIP
+    >>> regressor.fit(X, y, client=client).predict(X).compute()              # doctest: +SKIP
+    """
+
+    _local = MLPRegressor
+
+    def _score(self, y, P, weight=None):
+        return _estimator_base.r2(y.reshape(len(y), -1), P.reshape(len(P), -1), weight)
+
+
+class _OnArrays:
+    """A method of an estimator on the values of a partition, whatever names its columns have."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, X):
+        return self.function(_values(X))
+
+
+class _Encoded:
+    """The targets of a partition (X, y, weight)."""
+
+    def __init__(self, encode):
+        self.encode = encode
+
+    def __call__(self, part, n_outputs):
+        y = _values(part[1])
+        return self.encode(_estimator_base.column(y)) if len(y) else np.empty((0, n_outputs))
+
+
+def _inputs(part):
+    return _values(part[0])
+
+
+def _values(table):
+    """The array of a frame or series; an array as it is."""
+    return table.to_numpy() if hasattr(table, "to_numpy") else table
+
+
+def _describe(part, numeric):
+    """(columns, rows, sum of weights, labels that y holds) of a partition; None without rows."""
+    X, y, weight = (_values(each) for each in part)
+    if X.shape[0] == 0:
+        return None
+    y = _estimator_base.column(np.asarray(y))
+    labels = y[:1] if numeric or y.ndim == 2 else np.unique(y)
+    return X.shape[1], X.shape[0], float(X.shape[0] if weight is None else weight.sum()), labels
+
+
+def _is_dask(X):
+    from dask.delayed import Delayed
+
+    return (_collections.is_array(X) or _collections.is_frame(X)
+            or isinstance(X, (list, tuple)) and any(isinstance(each, Delayed) for each in X))
