@@ -8,11 +8,16 @@ BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name '*.py' -o -name '*.pyx' \
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
 
+SECONDS := 60                    # of make fuzz
+# The tests that reach the core. Those of the files and the command line limit their memory, of which ASan takes terabytes.
+KERNEL_TESTS = $(patsubst %,tests/test_%.py,network training single perceptron scalar bits descent solvers sparse optimizers \
+	many regularisation order loop resume)
+
 EXAMPLES = $(filter-out examples/common.py,$(wildcard examples/*.py))
 KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long docs notebooks bench streams kernels lint clean
+.PHONY: help demo test test-long fuzz sanitize docs notebooks bench streams kernels lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -26,6 +31,14 @@ test: $(VENV)/tested ## install what the tests need and run them all
 test-long: $(VENV)/tested ## run the tests and those that take minutes (builds with compilers of old)
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
 	$(BIN)/python -m pytest tests bench --benchmark-disable -m "slow or not slow"
+
+fuzz: $(VENV)-fuzz/ready ## fuzz the readers of files, guided by coverage: SECONDS=60 between them all
+	$(VENV)-fuzz/bin/python fuzz $(SECONDS)
+
+sanitize: $(VENV)-asan/ready $(VENV)-checked/ready ## run the tests on a build with ASan and UBSan, then on one with checked indices
+	LD_PRELOAD="$$(for l in asan ubsan stdc++; do $(CC) -print-file-name=lib$$l.so; done | tr '\n' ' ')" \
+	ASAN_OPTIONS=detect_leaks=0 $(VENV)-asan/bin/python -m pytest $(KERNEL_TESTS)
+	$(VENV)-checked/bin/python -m pytest tests --ignore tests/test_packaging.py --ignore tests/test_types.py
 
 docs: $(VENV)-docs/ready ## build the documentation, its figures among it: docs/_build/html; a warning is an error
 	$(VENV)-docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
@@ -50,8 +63,8 @@ lint: $(VENV)/installed ## check the style with ruff, the type hints with mypy
 	$(BIN)/mypy --python-executable $(BIN)/python
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs docs/_build examples/*.ipynb build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
-	find src tests bench examples -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs $(VENV)-fuzz $(VENV)-asan $(VENV)-checked docs/_build examples/*.ipynb build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
+	find src tests bench examples fuzz -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -81,6 +94,23 @@ $(VENV)-docs/ready: $(VENV)/installed | $(VENV)-docs/bin/pip
 	@echo "Installing Sphinx into $(VENV)-docs"
 	$(VENV)-docs/bin/pip install --quiet --force-reinstall --no-deps $(VENV)/wheel/*.whl
 	$(VENV)-docs/bin/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[docs]"
+	@touch $@
+
+$(VENV)-fuzz/ready: $(VENV)/installed
+	$(PYTHON) -m venv $(VENV)-fuzz
+	$(VENV)-fuzz/bin/pip install --quiet atheris
+	$(VENV)-fuzz/bin/pip install --quiet $(VENV)/wheel/*.whl
+	@touch $@
+
+$(VENV)-asan/ready: export BACKPROP_CFLAGS = -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+$(VENV)-checked/ready: export BACKPROP_CFLAGS = -O1
+$(VENV)-checked/ready: export BACKPROP_BOUNDSCHECK = 1
+$(VENV)-asan/ready $(VENV)-checked/ready: $(VENV)-%/ready: $(SOURCES)
+	@echo "Building backprop with checks and installing it into $(@D): some minutes"
+	rm -rf $(@D) build/lib* build/temp*
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet ".[test]"
+	rm -rf build/lib* build/temp*
 	@touch $@
 
 $(VENV)/tested: $(VENV)/installed

@@ -114,6 +114,11 @@ class LibsvmReader(LineReader):
             self.width = max(self.width, previous + 1)
         return SparseBlock(np.array(starts), np.array(index, np.int64), np.array(values, np.float64)), labels, numbers
 
+    def require_features(self):
+        """An error where all rows are read and none of them had a feature."""
+        if self.width == 0:
+            raise self.error(f"no row has a feature; {self.options.spell('n_features')} says how many there are", 1)
+
     def _label(self, cell, line):
         if not NUMBER.fullmatch(cell):
             why = "several labels of one row are not read" if "," in cell else "a row begins with its label, a number"
@@ -155,9 +160,7 @@ def read_libsvm(stream, path, options):
         lines.extend(numbers)
     if not blocks:
         raise reader.error("the file has no rows", 1)
-    if reader.width == 0:
-        given = options.spell("n_features")
-        raise reader.error(f"no row has a feature; {given} says how many there are", 1)
+    reader.require_features()
     y, classes = target_values(reader, cells, lines, options.target_kind, 1)
     return Table(matrix(joined(blocks), reader.width, options, path), y, None, None, classes)
 

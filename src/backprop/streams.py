@@ -341,6 +341,11 @@ class LibsvmRows(LineRows):
     def _describe(self, reader):
         self.width = self.options.n_features
 
+    def _survey(self, reader, labels, seekable):
+        super()._survey(reader, labels, seekable)
+        if self.options.n_features is None:
+            reader.require_features()
+
     def _chunk(self, reader, rows):
         blocks, Y = [], []
         for block, cells, lines in self._blocks(reader, rows):
