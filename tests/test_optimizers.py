@@ -223,16 +223,16 @@ def test_another_rule_starts_with_a_new_state_and_the_same_rule_goes_on():
     assert continued.parameters.tobytes() != new.parameters.tobytes()
 
 
-# ---- one example at a time: the gradient is made on the way of the step, or piece by piece -----------------------------
+# ---- one example at a time: the gradient is made on the way of the step, or piece by piece ---------------------------
 
 @pytest.mark.parametrize("options", [
     {}, {"l2": 0.01}, {"l1": 0.01}, {"l1": 0.01, "l2": 0.1}, {"dropout": 0.5, "l2": 0.01}, {"max_norm": 0.5}], ids=str)
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("sizes", [[5, 7, 3], [70, 40, 1], [3, 600, 2]], ids=str)     # pieces of several rows, and of one
+@pytest.mark.parametrize("sizes", [[5, 7, 3], [70, 40, 1], [3, 600, 2]], ids=str)   # pieces of several rows, of one
 @pytest.mark.parametrize("name", [name for name in optimizers.NAMES if name not in (*optimizers.SOLVERS, "rprop")])
 def test_no_bit_depends_on_how_the_gradient_of_one_example_is_made(name, sizes, bias, options):
     if name == "sgd" and not {"l1", "l2"} & set(options):
-        options = {**options, "l1": 1e-300}     # without a penalty plain descent never makes a gradient: tests/test_online.py
+        options = {**options, "l1": 1e-300}      # plain descent without a penalty makes no gradient: tests/test_bits.py
     data = np.random.default_rng(1)
     rows, targets = data.normal(size=(9, sizes[0])), data.normal(size=(9, sizes[-1]))
     weight = np.array([1.0, 0.0, 2.0, 1.0, 0.5, 1.0, 3.0, 1.0, 1.0])
@@ -240,8 +240,9 @@ def test_no_bit_depends_on_how_the_gradient_of_one_example_is_made(name, sizes, 
     def state(**clipping):
         net = bp.Network(sizes, hidden="tanh", output="identity", loss="squared_error", bias=bias, seed=2)
         start = net.parameters
-        net.train(rows, targets, epochs=2, optimizer=name, learning_rate=1e-3, sample_weight=weight, **options, **clipping)
+        net.train(rows, targets, epochs=2, optimizer=name, learning_rate=1e-3, sample_weight=weight, **options,
+                  **clipping)
         assert not np.array_equal(net.parameters, start)
         return np.concatenate([net.parameters, net._training_state.slots.ravel(), net.history.loss])
 
-    np.testing.assert_array_equal(state(), state(clip_norm=1e300))      # clipping, if only in name, wants the whole of it
+    np.testing.assert_array_equal(state(), state(clip_norm=1e300))      # clipping, if only in name, wants all of it
