@@ -62,6 +62,8 @@ def test_docstrings(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if name.startswith("backprop.plot"):
         pytest.importorskip("matplotlib", reason="the examples draw, and need the extra `plot`")
+    if name.startswith("backprop.dask."):
+        pytest.importorskip("dask", reason="the module is for Dask, the extra `dask`")
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0
 
