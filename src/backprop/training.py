@@ -24,6 +24,7 @@ logger.addHandler(logging.NullHandler())     # silent unless the application ask
 # Rows of a batch that the kernels hold at a time; it changes no bit. Narrow vectors' short tiles want fewer, which stay
 # near (docs/performance.md).
 MAX_BLOCK = 256 if core.simd_width() == 8 else 64
+REDRAWN_ROWS = 100_000   # rows of orders that are drawn again at most, about, after a failure or Ctrl-C
 SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of what Ctrl-C may take
 THREAD_FLOPS = 1.5e6     # arithmetic of a step that pays for one more thread's barriers (docs/performance.md)
 SPARSE_MAX_DENSITY = 0.4     # share of non-zero inputs up to which skipping the zeros pays (docs/performance.md)
@@ -245,12 +246,12 @@ class _Run:
             arrays = [network._parameters, self.state.slots, self.state.numbers]
             self.best = stopping.Best(options.early_stopping, options.monitor, arrays, network._stopping_state)
         network._stopping_state = None if self.best is None else self.best.state
-        self.last_epoch = network.epochs_trained + options.epochs
+        self.first, self.last_epoch = network.epochs_trained, network.epochs_trained + options.epochs
         self.listeners = self._somebody_listens()
         self.started, self.away = time.perf_counter(), 0.0       # away: seconds that were spent on other networks
         self.rows_per_second = 1e9 / (500 + network.n_parameters)    # a cautious guess until a call has been measured
         self.singly = self.listeners                 # whether each epoch is a call of the core of its own
-        self.generator = None                        # the state of the generator, as it is once dropout has its key
+        self.generator, self.drawn = None, 0         # its state, once dropout has its key, after so many epochs
         if options.shuffle:
             self.generator = generator if options.dropout is None else network._generator.bit_generator.state
         self.mark, self.inner = [array.copy() for array in self._arrays()], None      # for failures, see `_rewound`
@@ -308,8 +309,10 @@ class _Run:
             count = 0 if self.singly else self._epochs_at_once(self.options.epochs - done)
             try:
                 reason, visited = yield from self._train(count)
-            except Exception:
-                if not self._rewound() or count <= 1:
+            except BaseException as error:
+                failed = isinstance(error, Exception)        # else Ctrl-C, which leaves what was learnt within an epoch
+                back = (failed or count > 0 or self.state.visits == self.marked[1]) and self._rewound()
+                if not (failed and back and count > 1):
                     raise
                 self.singly = True           # again, one by one, up to the epoch that fails
                 continue
@@ -346,20 +349,23 @@ class _Run:
         if self.marked != (self.network.epochs_trained, self.state.visits) or self.options.callbacks:
             self._keep(self.mark)
         self.marked = self.network.epochs_trained, self.state.visits
+        if self.generator is not None and (len(self.history) - self.drawn) * self.n >= REDRAWN_ROWS:
+            self.generator, self.drawn = self.network._generator.bit_generator.state, len(self.history)
 
     def _rewound(self):
         """Take everything back to the mark; False where the epoch is whole and only what followed it has failed."""
         network, state = self.network, self.state
-        if network.epochs_trained != self.marked[0]:
+        self.history.trim()
+        if self.first + len(self.history) != self.marked[0]:
             return False
         for array, kept in zip(self._arrays(), self.mark):
             array[...] = kept
         state.visits = self.marked[1]
         if self.task.dropout is not None:
             self.task.dropout.visit = state.visits
-        if self.generator is not None:       # its state after each epoch is not kept, which would cost every epoch
+        if self.generator is not None:       # its state after each epoch is not kept, which would cost short epochs
             network._generator.bit_generator.state = self.generator
-            for _ in range(len(self.history)):
+            for _ in range(len(self.history) - self.drawn):
                 self._orders(1)
         return True
 
