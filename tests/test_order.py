@@ -53,3 +53,15 @@ def test_every_row_is_as_likely_in_every_place():
     expected = epochs / n
     chi_square, freedom = ((counts - expected) ** 2 / expected).sum(), (n - 1) ** 2
     assert abs(chi_square - freedom) < 4 * np.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64,
+                                  np.random.MT19937])
+def test_any_bit_generator_gives_the_keys_that_its_integers_would_be(bits):
+    one, other = np.random.Generator(bits(7)), np.random.Generator(bits(7))
+    for generator in (one, other):
+        generator.integers(3, dtype=np.uint32)       # half of a raw number, the other half kept by some
+    keys = other.integers(2**64, size=4, dtype=np.uint64)
+    assert _order.shuffle(np.tile(np.arange(9), (4, 1)), one).tolist() == [shuffled(9, int(key)) for key in keys]
+    assert one.integers(2**64, size=3, dtype=np.uint64).tolist() == other.integers(
+        2**64, size=3, dtype=np.uint64).tolist()
