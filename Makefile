@@ -9,6 +9,8 @@ SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
 
 SECONDS := 60                    # of make fuzz
+MUTANTS := 50                    # of make mutate, and the seed that draws them
+SEED := 0
 # The tests that reach the core. Those of the files and the command line limit their memory, of which ASan takes terabytes.
 KERNEL_TESTS = $(patsubst %,tests/test_%.py,network training single perceptron scalar bits descent solvers sparse optimizers \
 	many regularisation order loop resume)
@@ -17,7 +19,7 @@ EXAMPLES = $(filter-out examples/common.py,$(wildcard examples/*.py))
 KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long fuzz sanitize docs notebooks bench streams kernels lint clean
+.PHONY: help demo test test-long fuzz sanitize mutate docs notebooks bench streams kernels lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -39,6 +41,10 @@ sanitize: $(VENV)-asan/ready $(VENV)-checked/ready ## run the tests on a build w
 	LD_PRELOAD="$$(for l in asan ubsan stdc++; do $(CC) -print-file-name=lib$$l.so; done | tr '\n' ' ')" \
 	ASAN_OPTIONS=detect_leaks=0 $(VENV)-asan/bin/python -m pytest $(KERNEL_TESTS)
 	$(VENV)-checked/bin/python -m pytest tests --ignore tests/test_packaging.py --ignore tests/test_types.py
+
+mutate: $(VENV)/tested ## change the kernels one token at a time: do the tests notice? MUTANTS=50 of some 4,000
+	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
+	$(BIN)/python mutate kernels $(MUTANTS) $(SEED)
 
 docs: $(VENV)-docs/ready ## build the documentation, its figures among it: docs/_build/html; a warning is an error
 	$(VENV)-docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html

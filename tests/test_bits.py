@@ -85,6 +85,27 @@ def test_baseline_agrees_within_rounding(numbers, variant):
             np.testing.assert_allclose(slow[name], fast[name], rtol=tol, atol=tol, err_msg=name)
 
 
+WIDE = """
+import numpy as np, backprop as bp
+rng, worst = np.random.default_rng(0), 0.0
+for n, m, rows in [(70, 256, 48), (65, 257, 128), (300, 264, 150), (520, 384, 61)]:
+    net = bp.Network([n, m], output="identity", init=([rng.normal(size=(n, m))], [rng.normal(size=m)]))
+    X = rng.normal(size=(rows, n))
+    P = net.predict(X)
+    assert all((P[i] == net.predict_one(X[i])).all() for i in range(rows)), (n, m, rows)
+    worst = max(worst, np.abs(P - (X @ net.weights[0] + net.biases[0])).max() / np.abs(P).max())
+assert worst < 1e-13, worst
+"""
+
+
+@pytest.mark.parametrize("variant", _dispatch.available())
+def test_wide_layers_have_the_bits_of_a_row_alone(variant):
+    """Layers wide enough for the copied panels of narrow vectors."""
+    done = subprocess.run([sys.executable, "-c", WIDE], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "BACKPROP_SIMD": variant})
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("environment", [
     {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "7", "OPENBLAS_NUM_THREADS": "2", "LC_ALL": "C.UTF-8"},

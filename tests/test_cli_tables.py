@@ -293,6 +293,29 @@ def test_prediction_takes_bounded_memory(tmp_path, model, kind, rows):
     assert peaks[1] - peaks[0] < 4.0                     # MiB; these rows alone are 12 to 30 MiB as float64
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system does not tell the peak of memory")
+@pytest.mark.parametrize("form", ["npy", "npy with target", "idx"])
+def test_prediction_from_an_array_takes_bounded_memory(tmp_path, model, form):
+    bp.Model(bp.Network([16, 1], seed=0), target=16 if form == "npy with target" else None).save(model)
+    path, out, peaks = tmp_path / f"long.{form[:3]}", tmp_path / "out.csv", []
+    for n in (40_000, 400_000):
+        rows = np.resize(np.arange(251.0), (n, 17 if form == "npy with target" else 16))
+        if form == "idx":
+            path.write_bytes(b"\0\0\x08\2" + n.to_bytes(4, "big") + (16).to_bytes(4, "big")
+                             + rows.astype(np.uint8).tobytes())
+        else:
+            np.save(path, rows)
+        done = subprocess.run([sys.executable, "-c", PEAK, "predict", str(model), str(path), "--out", str(out)],
+                              capture_output=True, text=True, check=True)
+        code, peak = done.stderr.split()
+        assert code == "0", done.stderr
+        peaks.append(int(peak) / 1024)
+        values = np.loadtxt(out, skiprows=1)
+        expected = bp.load(model).network.predict(rows[:, :16])[:, 0]
+        np.testing.assert_array_equal(values, expected)
+    assert peaks[1] - peaks[0] < 40.0                    # MiB, a block of 65,536 rows and its text; all rows are 49 MiB
+
+
 def test_nothing_is_written_where_a_late_row_is_bad(capsys, model, tmp_path):
     bp.Network([2, 1], seed=0).save(model)
     path, out = tmp_path / "long.csv", tmp_path / "out.csv"

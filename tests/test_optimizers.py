@@ -246,3 +246,9 @@ def test_no_bit_depends_on_how_the_gradient_of_one_example_is_made(name, sizes, 
         return np.concatenate([net.parameters, net._training_state.slots.ravel(), net.history.loss])
 
     np.testing.assert_array_equal(state(), state(clip_norm=1e300))      # clipping, if only in name, wants all of it
+
+
+def test_a_rule_keeps_no_more_slots_than_its_formula_has():
+    slots = {name: optimizers.Optimizer(name).n_slots for name in optimizers.NAMES}
+    assert slots == {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "adam": 2, "adamw": 2,
+                     "rprop": 2, "adam_eps_hat": 2, "lbfgs": 0, "levenberg_marquardt": 0}

@@ -4,7 +4,6 @@ import numpy as np
 
 from backprop._dispatch import core
 
-
 RAW = "PCG64", "PCG64DXSM", "Philox", "SFC64"     # bit generators whose raw numbers are the generator's 64-bit integers
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backprop import _read_table, _readers, data
+from backprop._read_arrays import read_idx, read_npy
 from backprop._read_lines import target_values
 from backprop._read_source import Options, open_source, plain_name
 from backprop._read_text import TextReader, read_text
@@ -93,6 +94,9 @@ def fill(table, rows):
 def blocks(model, args):
     """(n_i, n_0) inputs of the rows of DATA, some rows at a time, in the order of the model's inputs."""
     if args.data == "digits" or not _is_text(args):
+        if _is_array(args) and model.columns is None:
+            yield from _array_blocks(model, args)
+            return
         X = _array(model, args, with_target=False).X
         for start in range(0, len(X), BLOCK_ROWS):
             yield X[start:start + BLOCK_ROWS]
@@ -167,6 +171,14 @@ def _is_text(args):
         return _readers._reader(head, args.data, Options(delimiter=args.delimiter)) is read_text
 
 
+def _is_array(args):
+    """Whether DATA is one binary array, NPY or IDX, whose rows can be read some at a time."""
+    if args.data == "digits" or _is_libsvm(args):
+        return False
+    with open_source(args.data) as stream:
+        return _readers._reader(stream.peek(8)[:8], args.data, Options()) in (read_npy, read_idx)
+
+
 def _names(args):
     """The cells of a text file's first row."""
     with open_source(args.data) as stream:
@@ -214,6 +226,25 @@ def _array(model, args, with_target):
                 raise _no_target(args)
             return table
         error = _wrong_width(args, table.X.shape[1], width)
+    raise error
+
+
+def _array_blocks(model, args):
+    """(n_i, n_0) inputs of an array's rows, some at a time; its width decides whether the target is among the columns."""
+    width, error = model.network.sizes[0], None
+    for target in dict.fromkeys(_positions_of_target(model, args, with_target=False)):
+        drop = (*args.drop, *(() if target is None else (target,)))
+        try:
+            chunks = data.stream(args.data, None, BLOCK_ROWS, header=HEADER[args.header], delimiter=args.delimiter,
+                                 drop=drop)
+        except ValueError as refusal:
+            error = error or refusal
+            continue
+        if chunks.n_features == width:
+            for X, _ in chunks:
+                yield X
+            return
+        error = _wrong_width(args, chunks.n_features, width)
     raise error
 
 
