@@ -1,8 +1,8 @@
-"""`python mutate [kernels|python] COUNT [SEED]`: are wrong programs noticed? Mutants of the sources, each against the tests.
+"""`python mutate [kernels|python] COUNT [SEED]`: are wrong programs noticed? Mutants of the sources, tried by the tests.
 
 A mutant is a copy of the tree in which one token of the code is another: an operator, a bound, a constant, a sign or a
 condition. It is killed when it does not build, when a test fails, or when it runs far longer than the tests do. One
-that lives is printed as a line of diff: either a test is missing, or the change changes nothing that anybody can observe
+that lives is printed: either a test is missing, or the change changes nothing that anybody can observe
 (a hint to the compiler, the size of a block, a path beside another with the same bits). Those that are known to be of
 the second kind are in `equivalent.txt`, each with its reason.
 

@@ -192,6 +192,19 @@ def test_average_equals_the_mean_over_all_visits(rule, seed):
 
 
 @pytest.mark.parametrize("rule", perceptron.RULES)
+@pytest.mark.parametrize("options", [{}, {"average": True}, {"pocket": True}], ids=str)
+def test_each_of_many_classes_is_the_problem_of_it_against_the_rest(rule, options):
+    rng = np.random.default_rng(8)
+    X, y = rng.normal(size=(80, 5)), rng.integers(0, 4, 80)
+    p = quiet_fit(Perceptron(rule, max_iter=7, shuffle=False, **options), X, y)
+    for c in range(4):
+        alone = quiet_fit(Perceptron(rule, max_iter=7, shuffle=False, **options), X, y == c)
+        assert np.abs(alone.coef_).max() > 0.1
+        np.testing.assert_array_equal(p.coef_[c], alone.coef_[0])
+        np.testing.assert_array_equal(p.intercept_[c], alone.intercept_[0])
+
+
+@pytest.mark.parametrize("rule", perceptron.RULES)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("seed", range(6))
 def test_pocket_keeps_the_first_weights_with_fewest_errors(rule, weighted, seed):

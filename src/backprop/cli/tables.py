@@ -230,7 +230,7 @@ def _array(model, args, with_target):
 
 
 def _array_blocks(model, args):
-    """(n_i, n_0) inputs of an array's rows, some at a time; its width decides whether the target is among the columns."""
+    """(n_i, n_0) inputs of an array's rows; its width decides whether the target is among the columns."""
     width, error = model.network.sizes[0], None
     for target in dict.fromkeys(_positions_of_target(model, args, with_target=False)):
         drop = (*args.drop, *(() if target is None else (target,)))
