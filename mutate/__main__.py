@@ -1,4 +1,4 @@
-"""`python mutate [kernels|python] COUNT [SEED]`: are wrong programs noticed? Mutants of the sources, tried by the tests.
+"""`python mutate kernels|python COUNT [SEED]`: are wrong programs noticed? Mutants of the sources, tried by the tests.
 
 A mutant is a copy of the tree in which one token of the code is another: an operator, a bound, a constant, a sign or a
 condition. It is killed when it does not build, when a test fails, or when it runs far longer than the tests do. One
