@@ -97,3 +97,48 @@ def test_breast_cancer():
         net.train(scaler.transform(X_train), y_train, epochs=10, batch_size=10, learning_rate=0.1)
         scores.append(((net.predict(scaler.transform(X_test))[:, 0] > 0.5) == y_test).mean())
     assert min(scores) >= 0.92 and np.mean(scores) >= 0.96
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, least, options", [
+    ("digits", 0.96, {"max_iter": 60}), ("digits", 0.95, {"solver": "sgd", "learning_rate_init": 0.05, "max_iter": 60}),
+    ("digits", 0.94, {"early_stopping": True, "max_iter": 100}), ("breast_cancer", 0.95, {"max_iter": 100}),
+    ("breast_cancer", 0.94, {"solver": "lbfgs", "max_iter": 60, "alpha": 1.0}), ("wine", 0.95, {"max_iter": 200})],
+    ids=lambda value: value if isinstance(value, str) else None)
+def test_classifiers_on_real_data(name, least, options):
+    """Mean accuracy on the rows held out, and that of the worst of twenty splits and starts."""
+    import warnings
+
+    from sklearn import datasets, model_selection, preprocessing
+
+    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    scores = []
+    for seed in SEEDS:
+        X_train, X_test, y_train, y_test = model_selection.train_test_split(X, y, stratify=y, random_state=seed)
+        scaler = preprocessing.StandardScaler().fit(X_train)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", bp.errors.ConvergenceWarning)
+            model = bp.MLPClassifier(random_state=seed, **options).fit(scaler.transform(X_train), y_train)
+        scores.append(model.score(scaler.transform(X_test), y_test))
+    assert np.mean(scores) > least and min(scores) > least - 0.08, scores
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver, iterations", [("adam", 300), ("lbfgs", 30)])
+def test_regressors_on_real_data(solver, iterations):
+    import warnings
+
+    from sklearn import datasets, model_selection, preprocessing
+
+    X, y = datasets.load_diabetes(return_X_y=True)
+    scores = []
+    for seed in SEEDS:
+        X_train, X_test, y_train, y_test = model_selection.train_test_split(X, y, random_state=seed)
+        scaler = preprocessing.StandardScaler().fit(X_train)
+        centre, scale = y_train.mean(), y_train.std()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", bp.errors.ConvergenceWarning)
+            model = bp.MLPRegressor(hidden_layer_sizes=(8,), solver=solver, alpha=10.0, max_iter=iterations, random_state=seed)
+            model.fit(scaler.transform(X_train), (y_train - centre) / scale)
+        scores.append(model.score(scaler.transform(X_test), (y_test - centre) / scale))
+    assert np.mean(scores) > 0.35 and min(scores) > 0.1, scores
