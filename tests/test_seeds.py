@@ -101,7 +101,8 @@ def test_breast_cancer():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, least, options", [
-    ("digits", 0.96, {"max_iter": 60}), ("digits", 0.95, {"solver": "sgd", "learning_rate_init": 0.05, "max_iter": 60}),
+    ("digits", 0.96, {"max_iter": 60}),
+    ("digits", 0.95, {"solver": "sgd", "learning_rate_init": 0.05, "max_iter": 60}),
     ("digits", 0.94, {"early_stopping": True, "max_iter": 100}), ("breast_cancer", 0.95, {"max_iter": 100}),
     ("breast_cancer", 0.94, {"solver": "lbfgs", "max_iter": 60, "alpha": 1.0}), ("wine", 0.95, {"max_iter": 200})],
     ids=lambda value: value if isinstance(value, str) else None)
