@@ -139,7 +139,8 @@ def test_regressors_on_real_data(solver, iterations):
         centre, scale = y_train.mean(), y_train.std()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bp.errors.ConvergenceWarning)
-            model = bp.MLPRegressor(hidden_layer_sizes=(8,), solver=solver, alpha=10.0, max_iter=iterations, random_state=seed)
+            model = bp.MLPRegressor(hidden_layer_sizes=(8,), solver=solver, alpha=10.0, max_iter=iterations,
+                                    random_state=seed)
             model.fit(scaler.transform(X_train), (y_train - centre) / scale)
         scores.append(model.score(scaler.transform(X_test), (y_test - centre) / scale))
     assert np.mean(scores) > 0.35 and min(scores) > 0.1, scores
