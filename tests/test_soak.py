@@ -18,7 +18,7 @@ import backprop as bp
 rng = np.random.default_rng(2)
 X, Y = rng.normal(size=(60, 6)), rng.normal(size=(60, 2))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="tells resident memory by Linux's /proc")
+LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="needs Linux's /proc")
 
 
 def network(seed=1):
