@@ -162,21 +162,20 @@ def _is_libsvm(args):
     return args.index_base is not None or plain_name(args.data).endswith(LIBSVM)
 
 
+def _reader(args):
+    """The function that reads DATA, by its first bytes and its name."""
+    with open_source(args.data) as stream:
+        return _readers._reader(stream.peek(8)[:8], args.data, Options(delimiter=args.delimiter))
+
+
 def _is_text(args):
     """Whether DATA is delimited text."""
-    if _is_libsvm(args):
-        return False
-    with open_source(args.data) as stream:
-        head = stream.peek(8)[:8]
-        return _readers._reader(head, args.data, Options(delimiter=args.delimiter)) is read_text
+    return not _is_libsvm(args) and _reader(args) is read_text
 
 
 def _is_array(args):
     """Whether DATA is one binary array, NPY or IDX, whose rows can be read some at a time."""
-    if args.data == "digits" or _is_libsvm(args):
-        return False
-    with open_source(args.data) as stream:
-        return _readers._reader(stream.peek(8)[:8], args.data, Options()) in (read_npy, read_idx)
+    return args.data != "digits" and not _is_libsvm(args) and _reader(args) in (read_npy, read_idx)
 
 
 def _names(args):
