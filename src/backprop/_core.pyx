@@ -59,6 +59,8 @@ cdef extern from "scalar.h" nogil:
     vd v_softplus(vd a) noexcept
     vd v_normal_cdf(vd a) noexcept
     double s_log1p(double a) noexcept
+    void bp_array_sigmoid(const double *x, double *out, Py_ssize_t n) noexcept
+    void bp_array_tanh(const double *x, double *out, Py_ssize_t n) noexcept
 
 cdef extern from "tiles.h" nogil:
     ctypedef struct bp_operands:

@@ -235,15 +235,16 @@ static pair exp_minus_abs(double x) {
 }
 """)
 
-_part("sigmoid", ("exp_minus_abs", "residual"), """
-/* 1 / (1 + e^-x): 1 / D or E / D with E = e^-|x| and D = 1 + E, the quotient corrected by its residual. */
+_part("sigmoid", ("exponential", "scale", "larger", "residual"), """
+/* 1 / D or E / D with E = e^-|x| and D = 1 + E, the quotient corrected by its residual. */
 static double act_sigmoid(double x) {
-    pair E = exp_minus_abs(x);
-    double D = 1.0 + E.high, D_low = ((1.0 - D) + E.high) + E.low;
-    double N = x >= 0.0 ? 1.0 : E.high, N_low = x >= 0.0 ? 0.0 : E.low;
+    exponential_parts e = exponential(larger(-746.0, x < 0.0 ? x : -x), 0.0);
+    double E = scale(1.0 + e.s, e.n);
+    double D = 1.0 + E, D_low = (1.0 - D) + E;
+    double N = x < 0.0 ? E : 1.0;
     double q = N / D;
-    double rest = residual(N, q, D) + fused(-q, D_low, N_low);
-    return fused(rest, larger(q, 1.0 - q), q);
+    double rest = fused(-q, D_low, residual(N, q, D));
+    return fused(rest, x < 0.0 ? 1.0 - q : q, q);
 }
 """)
 

@@ -26,10 +26,7 @@ cdef void identity_backward(const double *a, const double *z, double *delta, Py_
 
 
 cdef void sigmoid(const double *a, double *z, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i = 0
-    while i < n:
-        v_store(z + i, v_sigmoid(v_load(a + i)))
-        i += VL
+    bp_array_sigmoid(a, z, n)
 
 cdef void sigmoid_backward(const double *a, const double *z, double *delta, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
@@ -41,10 +38,7 @@ cdef void sigmoid_backward(const double *a, const double *z, double *delta, Py_s
 
 
 cdef void hyperbolic_tangent(const double *a, double *z, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i = 0
-    while i < n:
-        v_store(z + i, v_tanh(v_load(a + i)))
-        i += VL
+    bp_array_tanh(a, z, n)
 
 cdef void hyperbolic_tangent_backward(const double *a, const double *z, double *delta, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0

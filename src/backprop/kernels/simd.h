@@ -112,6 +112,17 @@ BP_INLINE vd v_min(vd a, vd b) { return v_select(a < b, a, b); }
 #endif
 BP_INLINE vd v_where_positive(vd a, vd yes, vd no) { return v_select(a > 0.0, yes, no); }
 
+/* By the sign bit: -0.0 counts as negative. */
+BP_INLINE vd v_where_negative(vd a, vd yes, vd no) {
+#if VL == 8
+    return (vd)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)a), (__m512d)no, (__m512d)yes);
+#elif VL == 4
+    return (vd)_mm256_blendv_pd((__m256d)no, (__m256d)yes, (__m256d)a);
+#else
+    return v_select((vi)a < 0, yes, no);
+#endif
+}
+
 /* Whether every lane is zero; a NaN is not. */
 BP_INLINE int v_all_zero(vd a) {
     int all = 1;
