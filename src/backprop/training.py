@@ -228,7 +228,7 @@ class _Run:
         self.part, self.stopping = None, False
         block = min(options.batch_size, MAX_BLOCK)
         gradient, memory, online_memory = _memory.each(
-            network._parameters.size, core.work_size(network._plan, block, options.n_threads),
+            network._parameters.size, core.work_size(network._plan, block),
             core.online_size(network._plan))
         self.task = Task(
             X=None, Y=None, weight=None, batch_size=options.batch_size, block=block,

@@ -123,7 +123,7 @@ def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, doubl
         c.weight = &weight[0]
     read_rule(c, task)
     c.plain = c.optimizer.step == sgd and c.l1 == 0.0 and c.l2 == 0.0 and c.clip_norm == 0.0
-    carve(j.net, &j.work, &memory[0], task.block, task.n_threads)
+    carve(j.net, &j.work, &memory[0], task.block)
     c.dropout = dropout_of(j.net, &j.work, task.dropout)
     j.one_by_one = (c.plain and j.batch_size == 1 and n_threads == 1 and c.max_norm == 0.0
                     and c.dropout.rate == NULL)
@@ -159,7 +159,7 @@ def step_from_gradient(plan, task):
     cdef uint64_t flags
     memset(&c, 0, sizeof(Task))
     read_rule(&c, task)
-    carve(net, &work, &memory[0], task.block, task.n_threads)
+    carve(net, &work, &memory[0], task.block)
     with nogil:
         flags = bp_flush_subnormals()
         step(net, &c, 0, net.n_padded, &who)
@@ -217,10 +217,9 @@ cdef double learn_example(const Network *net, const Work *work, const double *x,
     cdef uint64_t flags = bp_flush_subnormals()
     feedforward(net, work, x, net.layer[1].n_in, 1, &who)
     gather_targets(net, work, y, NULL, 0, 1)
-    loss = output_delta(net, work.a[net.L], work.z[net.L], work.y, 1.0, work.terms, work.delta[net.L])
+    loss = output_delta(net, work.a[net.L], work.z[net.L], work.y, 1.0, -eta, work.terms, work.delta[net.L])
     transpose_weights(net, work, &who)
     hidden_deltas(net, work, 1, &who)
-    scale_deltas(net, work, -eta, 1, &who)
     if can_update(net, work, loss):
         add_gradients(net, work, x, net.layer[1].n_in, 1, net.parameters, &who)
     else:

@@ -72,7 +72,7 @@ def jacobian(plan, const double[:, ::1] X, const double[::1] scale, double[:, ::
     cdef const Network *net = network_of(plan)
     cdef Work work
     cdef Share who = alone()
-    carve(net, &work, &memory[0], X.shape[0], 1)
+    carve(net, &work, &memory[0], X.shape[0])
     with nogil:
         feedforward(net, &work, &X[0, 0], X.shape[1], X.shape[0], &who)
         jacobian_rows(net, &work, &X[0, 0], &scale[0], X.shape[0], &J[0, 0], J.shape[1])
@@ -91,7 +91,7 @@ def gauss_newton(plan, const double[:, ::1] X, const double[:, ::1] Y, const dou
     cdef Py_ssize_t start = 0, n = X.shape[0], n_0 = X.shape[1], K = net.layer[net.L].n_out, lo = pad8(K)
     cdef Py_ssize_t p = H.shape[0], ld = H.shape[1], block = J.shape[0] // K, rows, r, k
     cdef double residual
-    carve(net, &work, &memory[0], block, 1)
+    carve(net, &work, &memory[0], block)
     with nogil:
         while start < n:
             rows = min(block, n - start)

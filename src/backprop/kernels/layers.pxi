@@ -17,7 +17,7 @@ cdef struct Work:                 # buffers of up to `rows` examples; index l = 
     double **WT                   # WT[l] (n_l, pad8(n_{l-1})), l = 2..L
     double *x                     # (rows, n_0) inputs gathered in the order of visits
     double *y                     # (rows, pad8(n_L)) targets, padding zero
-    double *terms                 # (T, pad8(n_L)) scratch of each thread
+    double *terms                 # (rows, pad8(n_L)) terms C_j of the losses
     double *losses                # (rows,) C of each example
 
 cdef struct Network:
@@ -126,23 +126,29 @@ cdef void feedforward(const Network *net, const Work *work, const double *x, Py_
 # ---- deltas ----------------------------------------------------------------------------------------------------------
 
 cdef double output_delta(const Network *net, const double *a, const double *z, const double *y, double scale,
-                         double *terms, double *delta) noexcept nogil:
-    """δ[L] = ∂C/∂y' · σ'(a[L]) · scale for one example, padding zero; returns its loss C.
+                         double factor, double *terms, double *delta) noexcept nogil:
+    """δ[L] = ∂C/∂y' · σ'(a[L]) · scale · factor for one example, padding zero; returns its loss C.
 
     For C = (y - y')²:  δ_k = -2 (y_k - y'_k) σ'(a_k). `scale` is the example's weight over the number of rows: the only
-    place where 1/B enters.
+    place where 1/B enters. `factor` is 1 for gradients, and -η for plain gradient descent: every δ[l] is linear in δ[L],
+    so that all of them come out as -η δ[l], what the weights are to take.
     """
     cdef const Layer *layer = &net.layer[net.L]
-    cdef Py_ssize_t j = 0, n = layer.n_out, ld = pad8(n)
+    cdef Py_ssize_t n = layer.n_out, ld = pad8(n)
     net.loss.terms(a, z, y, terms, delta, ld)
     if not net.loss.from_net_input:
         layer.activation.backward(a, z, delta, n if layer.activation.rowwise else ld)
-    if scale != 1.0:
-        while j < ld:
-            v_store(delta + j, v_load(delta + j) * scale)
-            j += VL
-    zero_padding(delta, n)
+    scale_row(delta, scale, factor, n)
     return bp_sum8(terms, n)
+
+
+cdef inline void scale_row(double *delta, double scale, double factor, Py_ssize_t n) noexcept nogil:
+    """δ := (δ · scale) · factor for one row of n units, and its padding zero."""
+    cdef Py_ssize_t j = 0
+    while j < n:
+        v_store(delta + j, v_load(delta + j) * scale * factor)
+        j += VL
+    zero_padding(delta, n)
 
 
 cdef inline void zero_padding(double *row, Py_ssize_t n) noexcept nogil:
@@ -219,34 +225,19 @@ cdef extern from "online.h" nogil:
     void bp_outer(Py_ssize_t n_in, Py_ssize_t width, const double *z, const double *delta, double *G) noexcept
 
 
-cdef void scale_deltas(const Network *net, const Work *work, double factor, Py_ssize_t B,
-                       const Share *who) noexcept nogil:
-    """δ[l] := factor · δ[l], each thread its own columns."""
-    cdef Py_ssize_t l, r, i, ld, c1
-    cdef double *delta
-    for l in range(1, net.L + 1):
-        ld = pad8(net.layer[l].n_out)
-        c1 = last_column(&net.layer[l], who)
-        for r in range(B):
-            delta = work.delta[l] + r * ld
-            i = first_column(&net.layer[l], who)
-            while i < c1:
-                v_store(delta + i, v_load(delta + i) * factor)
-                i += VL
-
-
 cdef void add_gradient(const Network *net, Py_ssize_t l, const double *z_in, Py_ssize_t ld_in, const double *delta,
                        double *target, Py_ssize_t B, const Share *who) noexcept nogil:
     """target += z[l-1]ᵀ δ[l] for W[l] and Σ_B δ[l] for b[l]; `target` mirrors the parameter vector.
 
-    With target = gradient this is ∂C/∂W[l], ∂C/∂b[l]; with target = the parameters and δ scaled by -η it is the update
-    of gradient descent itself, W[l] := W[l] - η z[l-1]ᵀ δ[l], one pass over the weights.
+    With target = gradient this is ∂C/∂W[l], ∂C/∂b[l]; with target = the parameters and -η δ[l] in place of δ[l] it is the
+    update of gradient descent itself, W[l] := W[l] - η z[l-1]ᵀ δ[l], one pass over the weights.
     """
     cdef const Layer *layer = &net.layer[l]
     cdef double *W = target + layer.W_start
     cdef double *b = target + layer.b_start
     cdef Py_ssize_t r, i, ld = pad8(layer.n_out), c0 = first_column(layer, who), c1 = last_column(layer, who)
     cdef bp_operands o
+    cdef vd sum
     if c0 == c1:
         return
     if layer.n_out == 1:
@@ -260,12 +251,13 @@ cdef void add_gradient(const Network *net, Py_ssize_t l, const double *z_in, Py_
         o.S = W; o.lds = layer.ld
         o.C = W; o.ldc = layer.ld
         bp_product(layer.n_in, c0, c1, B, &o)
-    if net.bias:
+    i = c0 if net.bias else c1
+    while i < c1:
+        sum = v_load(b + i)
         for r in range(B):
-            i = c0
-            while i < c1:
-                v_store(b + i, v_load(b + i) + v_load(delta + r * ld + i))
-                i += VL
+            sum = sum + v_load(delta + r * ld + i)
+        v_store(b + i, sum)
+        i += VL
 
 
 cdef void add_gradients(const Network *net, const Work *work, const double *x, Py_ssize_t ldx, Py_ssize_t B,
@@ -338,8 +330,8 @@ cdef Py_ssize_t keeps_a(const Network *net, Py_ssize_t l) noexcept nogil:
     return l == net.L or net.layer[l].activation.needs_a
 
 
-cdef Py_ssize_t carve(const Network *net, Work *work, double *memory, Py_ssize_t rows, Py_ssize_t T) noexcept nogil:
-    """Lay the buffers of `rows` examples and T threads over `memory`; returns the doubles needed (memory may be NULL)."""
+cdef Py_ssize_t carve(const Network *net, Work *work, double *memory, Py_ssize_t rows) noexcept nogil:
+    """Lay the buffers of `rows` examples over `memory`; returns the doubles needed (memory may be NULL)."""
     cdef Py_ssize_t l, used = pad8(6 * (net.L + 1)), size
     cdef double **tables = <double **>memory
     if memory != NULL:
@@ -373,21 +365,21 @@ cdef Py_ssize_t carve(const Network *net, Work *work, double *memory, Py_ssize_t
     used += rows * pad8(net.layer[net.L].n_out)
     if memory != NULL:
         work.terms = memory + used
-    used += T * pad8(net.layer[net.L].n_out)
+    used += rows * pad8(net.layer[net.L].n_out)
     if memory != NULL:
         work.losses = memory + used
     return used + pad8(rows)
 
 
-def work_size(plan, Py_ssize_t rows, Py_ssize_t n_threads=1):
+def work_size(plan, Py_ssize_t rows):
     """Doubles of zeroed memory that the passes over up to `rows` examples at a time need."""
-    return carve(network_of(plan), NULL, NULL, rows, n_threads)
+    return carve(network_of(plan), NULL, NULL, rows)
 
 
 def bind_memory(plan, double[::1] memory):
     """Give `plan` the buffers of learn_one: work_size(plan, 1) zeroed doubles, which the caller keeps alive."""
     cdef Network *net = network_of(plan)
-    carve(net, &net.one, &memory[0], 1, 1)
+    carve(net, &net.one, &memory[0], 1)
 
 
 def forward(plan, const double[:, ::1] X, list outputs, double[::1] memory, Py_ssize_t block):
@@ -397,7 +389,7 @@ def forward(plan, const double[:, ::1] X, list outputs, double[::1] memory, Py_s
     cdef Share who = alone()
     cdef Py_ssize_t start = 0, rows, l, r, n_l
     cdef double[:, ::1] out
-    carve(net, &work, &memory[0], block, 1)
+    carve(net, &work, &memory[0], block)
     while start < X.shape[0]:
         rows = min(block, X.shape[0] - start)
         with nogil:
@@ -427,7 +419,7 @@ def evaluate(plan, const double[:, ::1] X, const double[:, ::1] Y, double[::1] l
     cdef Work work
     cdef Share who = alone()
     cdef Py_ssize_t start = 0, rows, r, ld = pad8(net.layer[net.L].n_out), n = X.shape[0]
-    carve(net, &work, &memory[0], block, 1)
+    carve(net, &work, &memory[0], block)
     with nogil:
         while start < n:
             rows = min(block, n - start)
@@ -451,7 +443,7 @@ def gradients(plan, const double[:, ::1] X, const double[:, ::1] Y, const double
     cdef Py_ssize_t start = 0, rows, r, ld = pad8(net.layer[net.L].n_out), n = X.shape[0], n_0 = X.shape[1], j
     cdef bint want_inputs = inputs is not None
     cdef double *row
-    carve(net, &work, &memory[0], block, 1)
+    carve(net, &work, &memory[0], block)
     with nogil:
         while start < n:
             rows = min(block, n - start)
@@ -459,7 +451,7 @@ def gradients(plan, const double[:, ::1] X, const double[:, ::1] Y, const double
             gather_targets(net, &work, &Y[0, 0], NULL, start, rows)
             for r in range(rows):
                 losses[start + r] = output_delta(net, work.a[net.L] + r * ld, work.z[net.L] + r * ld, work.y + r * ld,
-                                                 scale[start + r], work.terms, work.delta[net.L] + r * ld)
+                                                 scale[start + r], 1.0, work.terms, work.delta[net.L] + r * ld)
             transpose_weights(net, &work, &who)
             hidden_deltas(net, &work, rows, &who)
             add_gradients(net, &work, &X[start, 0], n_0, rows, &gradient[0], &who)
@@ -495,7 +487,7 @@ def example(plan, const double[:, ::1] X, const double[:, ::1] Y, list net_input
     cdef double loss
     cdef const double *z_in = &X[0, 0]
     cdef double[::1] out
-    carve(net, &work, &memory[0], 1, 1)
+    carve(net, &work, &memory[0], 1)
     for l in range(1, net.L + 1):
         n = net.layer[l].n_out
         feed_layer(net, l, z_in, ld_in, work.delta[l], work.z[l], 1, &who)   # delta[l] serves as a separate a[l]
@@ -508,7 +500,7 @@ def example(plan, const double[:, ::1] X, const double[:, ::1] Y, list net_input
         z_in = work.z[l]
         ld_in = pad8(n)
     gather_targets(net, &work, &Y[0, 0], NULL, 0, 1)
-    loss = output_delta(net, work.a[net.L], work.z[net.L], work.y, 1.0, work.terms, work.delta[net.L])
+    loss = output_delta(net, work.a[net.L], work.z[net.L], work.y, 1.0, 1.0, work.terms, work.delta[net.L])
     transpose_weights(net, &work, &who)
     hidden_deltas(net, &work, 1, &who)
     for l in range(1, net.L + 1):

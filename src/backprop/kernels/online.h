@@ -50,17 +50,17 @@ static void bp_outer(ptrdiff_t n_in, ptrdiff_t width, const double *z, const dou
     }
 }
 
-/* V vectors of columns of T = W^T, (n_out, ld): out = delta T, then T := T + ds z (the layer's own update, at once). */
+/* V vectors of columns of T = W^T, (n_out, ld): out = ds T, then T := T + ds z (the layer's own update, at once). */
 #define BP_BACKWARD_UPDATE(V)                                                                                      \
-    static void bp_backward_update_##V(ptrdiff_t n_out, double *T, ptrdiff_t ld, const double *delta,              \
-                                       const double *ds, const double *z, double *out) {                           \
+    static void bp_backward_update_##V(ptrdiff_t n_out, double *T, ptrdiff_t ld, const double *ds,                 \
+                                       const double *z, double *out) {                                             \
         vh acc[V], zv[V];                                                                                          \
         BP_UNROLL for (int v = 0; v < V; v++) { acc[v] = (vh){0}; zv[v] = h_load(z + v * HL); }                    \
         for (ptrdiff_t k = 0; k < n_out; k++, T += ld) {                                                           \
-            const vh d = h_set(delta[k]), s = h_set(ds[k]);                                                        \
+            const vh s = h_set(ds[k]);                                                                             \
             BP_UNROLL for (int v = 0; v < V; v++) {                                                                \
                 const vh w = h_load(T + v * HL);                                                                   \
-                acc[v] = h_fma(d, w, acc[v]);                                                                      \
+                acc[v] = h_fma(s, w, acc[v]);                                                                      \
                 h_store(T + v * HL, h_fma(s, zv[v], w));                                                           \
             }                                                                                                      \
         }                                                                                                          \
@@ -132,9 +132,9 @@ static void bp_rank_one(ptrdiff_t n_in, ptrdiff_t width, double *W, ptrdiff_t ld
 #undef BP_CALL
 }
 
-static void bp_backward_update(ptrdiff_t n_out, ptrdiff_t width, double *T, const double *delta, const double *ds,
-                               const double *z, double *out) {
-#define BP_CALL(V) bp_backward_update_##V(n_out, T + n, width, delta, ds, z + n, out + n)
+static void bp_backward_update(ptrdiff_t n_out, ptrdiff_t width, double *T, const double *ds, const double *z,
+                               double *out) {
+#define BP_CALL(V) bp_backward_update_##V(n_out, T + n, width, ds, z + n, out + n)
     BP_PANELS(width, bp_widest_panel(n_out * width), BP_CALL)
 #undef BP_CALL
 }

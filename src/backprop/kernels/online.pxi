@@ -7,8 +7,8 @@
 cdef extern from "online.h" nogil:
     void bp_update_forward(Py_ssize_t n_in, Py_ssize_t width, double *W, const double *z_prev, const double *ds,
                            const double *z_new, const double *z_soon, const double *S, double *a) noexcept
-    void bp_backward_update(Py_ssize_t n_out, Py_ssize_t width, double *T, const double *delta, const double *ds,
-                            const double *z, double *out) noexcept
+    void bp_backward_update(Py_ssize_t n_out, Py_ssize_t width, double *T, const double *ds, const double *z,
+                            double *out) noexcept
     void bp_sparse_forward(Py_ssize_t count, const int32_t *index, const double *x, Py_ssize_t width, const double *W,
                            const double *S, double *a) noexcept
     void bp_sparse_update(Py_ssize_t count, const int32_t *index, const double *x, Py_ssize_t width, double *W,
@@ -25,8 +25,7 @@ cdef struct Online:               # the examples between which the kernel stands
     double **z                    # z[l] of the example that is fed forward
     double **z_prev               # z[l] of the example whose update is pending; z_prev[0] is its row of X
     double **a
-    double **delta
-    double **ds                   # -η δ[l], the pending update
+    double **ds                   # -η δ[l]: the lecture's deltas, ready to be added; the pending update
     bint pending
 
 
@@ -64,28 +63,20 @@ cdef void online_feed(const Network *net, const Online *o, Py_ssize_t l, const d
 
 
 cdef void online_back(const Network *net, const Work *work, const Online *o, Py_ssize_t l) noexcept nogil:
-    """δ[l-1] = σ'(a[l-1]) · (δ[l] W[l]ᵀ), and the update of the transposed copy of W[l]."""
+    """-η δ[l-1] = σ'(a[l-1]) · (-η δ[l] W[l]ᵀ), and the update of the transposed copy of W[l]."""
     cdef const Layer *layer = &net.layer[l]
     cdef const Activation *activation = net.layer[l - 1].activation
     cdef Py_ssize_t i = 0, width = pad8(layer.n_in)
     cdef const double *w = net.parameters + layer.W_start
     cdef vd d
     if layer.n_out == 1:
-        d = v_set(o.delta[l][0])
+        d = v_set(o.ds[l][0])
         while i < width:
-            v_store(o.delta[l - 1] + i, d * v_load(w + i))
+            v_store(o.ds[l - 1] + i, d * v_load(w + i))
             i += VL
     else:
-        bp_backward_update(layer.n_out, width, work.WT[l], o.delta[l], o.ds[l], o.z[l - 1], o.delta[l - 1])
-    activation.backward(o.a[l - 1], o.z[l - 1], o.delta[l - 1], width)
-
-
-cdef inline void negate_scaled(const double *delta, double eta, double *ds, Py_ssize_t width) noexcept nogil:
-    """ds = δ · (-η)."""
-    cdef Py_ssize_t i = 0
-    while i < width:
-        v_store(ds + i, v_load(delta + i) * -eta)
-        i += VL
+        bp_backward_update(layer.n_out, width, work.WT[l], o.ds[l], o.z[l - 1], o.ds[l - 1])
+    activation.backward(o.a[l - 1], o.z[l - 1], o.ds[l - 1], width)
 
 
 cdef void online_layer_one(const Network *net, const Online *o, const Sparse *sparse, Py_ssize_t example,
@@ -150,11 +141,9 @@ cdef void train_online(const Network *net, const Work *work, const Task *task, c
             zero_padding(o.z[l], net.layer[l].n_out)         # σ(0) need not be 0, and W[l]ᵀ keeps its padding zero
         # deltas
         memcpy(work.y, task.Y + i * n_L, n_L * sizeof(double))
-        loss[0] += w * output_delta(net, o.a[net.L], o.z[net.L], work.y, w, work.terms, o.delta[net.L])
-        negate_scaled(o.delta[net.L], eta, o.ds[net.L], pad8(n_L))
+        loss[0] += w * output_delta(net, o.a[net.L], o.z[net.L], work.y, w, -eta, work.terms, o.ds[net.L])
         for l in range(net.L, 1, -1):
             online_back(net, work, o, l)
-            negate_scaled(o.delta[l - 1], eta, o.ds[l - 1], pad8(net.layer[l - 1].n_out))
         # the updates wait for the next example
         if sparse.starts != NULL:
             online_update_one(net, o, sparse, i)
@@ -222,23 +211,21 @@ cdef void train_tiny(const Network *net, const Task *task, Py_ssize_t start, Py_
 
 cdef Py_ssize_t carve_online(const Network *net, Online *o, double *memory) noexcept nogil:
     """Lay the buffers over `memory`; returns the doubles needed (memory may be NULL to ask)."""
-    cdef Py_ssize_t l, used = pad8(5 * (net.L + 1)), width
+    cdef Py_ssize_t l, used = pad8(4 * (net.L + 1)), width
     cdef double **tables = <double **>memory
     if memory != NULL:
         o.z = tables
         o.z_prev = tables + (net.L + 1)
         o.a = tables + 2 * (net.L + 1)
-        o.delta = tables + 3 * (net.L + 1)
-        o.ds = tables + 4 * (net.L + 1)
+        o.ds = tables + 3 * (net.L + 1)
     for l in range(1, net.L + 1):
         width = pad8(net.layer[l].n_out)
         if memory != NULL:
             o.z[l] = memory + used
             o.z_prev[l] = memory + used + width
             o.a[l] = memory + used + 2 * width
-            o.delta[l] = memory + used + 3 * width
-            o.ds[l] = memory + used + 4 * width
-        used += 5 * width
+            o.ds[l] = memory + used + 3 * width
+        used += 4 * width
     return used
 
 

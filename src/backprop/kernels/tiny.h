@@ -66,11 +66,10 @@ BP_INLINE vd bp_tiny_backward(int activation, vd z, vd g) {
             const vd y = bp_tiny_apply(t->output, v_set(c + bp_tree8(lanes)));                                     \
             const vd r = v_set(t->Y[row]) - y;                                                                     \
             loss += weight * (r[0] * r[0] * factor);                                                               \
-            vd delta = bp_tiny_backward(t->output, y, r * (-2.0 * factor));                                        \
-            if (weight != 1.0) delta = delta * weight;                                                             \
-            const vd step = delta * -t->eta;                                                                       \
+            const vd delta = bp_tiny_backward(t->output, y, r * (-2.0 * factor));                                        \
+            const vd step = delta * weight * -t->eta;                                                              \
             BP_UNROLL for (int v = 0; v < BP_NV; v++) {                                                            \
-                const vd s = bp_tiny_backward(t->hidden, z[v], delta * w[v]) * -t->eta;                            \
+                const vd s = bp_tiny_backward(t->hidden, z[v], step * w[v]);                                       \
                 w[v] = v_fma(step, z[v], w[v]);                                                                    \
                 BP_UNROLL for (int j = 0; j < N; j++) W[j][v] = v_fma(v_set(x[j]), s, W[j][v]);                    \
                 if (t->bias) b[v] = b[v] + s;                                                                      \

@@ -43,17 +43,35 @@ cdef void gather_batch_targets(const Network *net, const Work *work, const Task 
 
 cdef void output_deltas(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t rows,
                         Py_ssize_t B, const Share *who) noexcept nogil:
-    """δ[L] of the rows, scaled by w_i / B, and their losses."""
-    cdef Py_ssize_t r, ld = pad8(net.layer[net.L].n_out)
-    for r in range(part(rows, who.t, who.T), part(rows, who.t + 1, who.T)):
-        work.losses[r] = output_delta(net, work.a[net.L] + r * ld, work.z[net.L] + r * ld, work.y + r * ld,
-                                      weight_of(task, task.order[start + r]) / B, work.terms + who.t * ld,
-                                      work.delta[net.L] + r * ld)
+    """δ[L] of the rows, scaled by w_i / B (times -η for plain descent), and their losses: output_delta, row by row.
+
+    Where σ does not mix the units of a row, all rows go through each kernel at once.
+    """
+    cdef const Layer *layer = &net.layer[net.L]
+    cdef Py_ssize_t r, ld = pad8(layer.n_out), first = part(rows, who.t, who.T), stop = part(rows, who.t + 1, who.T)
+    cdef double factor = -task.h[0] if task.plain else 1.0, scale
+    cdef const double *a = work.a[net.L]
+    cdef const double *z = work.z[net.L]
+    cdef double *delta = work.delta[net.L]
+    cdef bint whole = not layer.activation.rowwise
+    if whole:
+        r = first * ld
+        net.loss.terms(a + r, z + r, work.y + r, work.terms + r, delta + r, (stop - first) * ld)
+        if not net.loss.from_net_input:
+            layer.activation.backward(a + r, z + r, delta + r, (stop - first) * ld)
+    for r in range(first, stop):
+        scale = weight_of(task, task.order[start + r]) / B
+        if whole:
+            scale_row(delta + r * ld, scale, factor, layer.n_out)
+            work.losses[r] = bp_sum8(work.terms + r * ld, layer.n_out)
+        else:
+            work.losses[r] = output_delta(net, a + r * ld, z + r * ld, work.y + r * ld, scale, factor,
+                                          work.terms + r * ld, delta + r * ld)
 
 
 cdef const double *block_deltas(const Network *net, const Work *work, const Task *task, Py_ssize_t start,
                                 Py_ssize_t rows, Py_ssize_t B, double *loss, const Share *who) noexcept nogil:
-    """Feedforward and deltas of `rows` examples of a batch of B; returns their inputs, side by side.
+    """Feedforward and deltas (-η δ for plain descent) of `rows` examples of a batch of B; returns their inputs, side by side.
 
     The examples' w_i C_i are added to `loss` one by one, so that no split into batches, calls or threads changes the sum.
     """
@@ -79,8 +97,6 @@ cdef void add_block(const Network *net, const Work *work, const Task *task, Py_s
                     Py_ssize_t B, double *target, double *loss, const Share *who) noexcept nogil:
     """The gradients (-η times them for plain descent) of `rows` examples of a batch of B, added to `target`."""
     cdef const double *x = block_deltas(net, work, task, start, rows, B, loss, who)
-    if task.plain:
-        scale_deltas(net, work, -task.h[0], rows, who)
     add_gradients(net, work, x, net.layer[1].n_in, rows, target, who)
     bp_wait(who.barrier)
 
