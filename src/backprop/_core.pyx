@@ -73,6 +73,7 @@ cdef extern from "tiles.h" nogil:
         double *C
         Py_ssize_t ldc
     void bp_product(Py_ssize_t M, Py_ssize_t n0, Py_ssize_t n1, Py_ssize_t K, const bp_operands *o) noexcept
+    void bp_accumulate(Py_ssize_t M, Py_ssize_t n0, Py_ssize_t n1, Py_ssize_t K, const bp_operands *o) noexcept
     void bp_axpy(double alpha, const double *x, double *w, Py_ssize_t n) noexcept
     void bp_transpose(const double *W, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t ldw, double *T,
                       Py_ssize_t ldt) noexcept

@@ -250,7 +250,7 @@ cdef void add_gradient(const Network *net, Py_ssize_t l, const double *z_in, Py_
         o.B = delta; o.ldb = ld
         o.S = W; o.lds = layer.ld
         o.C = W; o.ldc = layer.ld
-        bp_product(layer.n_in, c0, c1, B, &o)
+        bp_accumulate(layer.n_in, c0, c1, B, &o)
     i = c0 if net.bias else c1
     while i < c1:
         sum = v_load(b + i)

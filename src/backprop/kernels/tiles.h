@@ -91,6 +91,7 @@ static inline ptrdiff_t bp_panel(ptrdiff_t left, ptrdiff_t M) {
     }
 #if VL != 8
     if (left == 4) return 2;                      /* 2 + 2 beats 3 + 1 */
+    if ((M == 5 || M == 6 || M == 9 || M == 10) && left > 2) return 2;      /* 5 + 5 rows beat 4 + 3 + 3 */
 #else
     if (left == 5) return 3;                      /* 3 + 2 beats 4 + 1 */
 #endif
@@ -146,6 +147,42 @@ static void bp_product(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, con
         if (pack) bp_packed_panel(M, n0, V, K, o);
         else bp_panel_product(M, n0, V, K, o);
         n0 += V * VL;
+    }
+}
+
+/* C += A B where C is far larger than B: the gradient of a small batch, K examples. Half of the time would go into loading
+ * and storing C, so C is walked row by row, as it lies in memory, in tiles small enough that the loads and stores of one hide
+ * behind the arithmetic of its neighbours (4 x 4 vectors instead of 7 x 4: 784 x 128, K = 10: 53 GF/s instead of 44). As many
+ * columns at a time as keep B in the second-level cache.
+ */
+enum { BP_LOW_V = VL == 8 ? 4 : 2, BP_NEAR_DOUBLES = 1 << 15 };
+
+/* Rows of the next tile when `left` remain: none too low for the latency of an FMA. */
+static inline ptrdiff_t bp_low_rows(ptrdiff_t left) {
+#if VL == 8
+    return left < 8 ? left : 4;
+#else
+    return left <= 6 ? left : left < 12 ? (left + 1) / 2 : 6;
+#endif
+}
+
+static void bp_accumulate(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, const bp_operands *o) {
+    ptrdiff_t block = BP_NEAR_DOUBLES / K / (BP_LOW_V * VL) * (BP_LOW_V * VL);
+    if (n1 - n0 == VL || bp_wants_pack(M, K, o->ldb)) {
+        bp_product(M, n0, n1, K, o);
+        return;
+    }
+    if (block == 0) block = BP_LOW_V * VL;
+    for (; n0 < n1; n0 += block) {
+        const ptrdiff_t stop = n1 - n0 < block ? n1 : n0 + block;
+        for (ptrdiff_t m = 0, rows; m < M; m += rows) {
+            rows = bp_low_rows(M - m);
+            for (ptrdiff_t n = n0, V; n < stop; n += V * VL) {
+                V = bp_panel((stop - n) / VL, M);
+                if (V > BP_LOW_V) V = BP_LOW_V;
+                bp_tiles[V][rows - 1](K, o, m, n);
+            }
+        }
     }
 }
 
