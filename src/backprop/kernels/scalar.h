@@ -388,6 +388,11 @@ typedef void (*bp_elementwise)(const double *x, double *out, ptrdiff_t n);
             BP_UNROLL for (int k = 0; k < 4; k++) v[k] = v_##f(v[k]);                      \
             BP_UNROLL for (int k = 0; k < 4; k++) v_store(out + i + k * VL, v[k]);         \
         }                                                                                  \
+        for (; i + 2 * VL <= n; i += 2 * VL) {                                             \
+            const vd v = v_##f(v_load(x + i)), w = v_##f(v_load(x + i + VL));              \
+            v_store(out + i, v);                                                           \
+            v_store(out + i + VL, w);                                                      \
+        }                                                                                  \
         for (; i + VL <= n; i += VL) v_store(out + i, v_##f(v_load(x + i)));               \
         if (i < n) {                                                                       \
             double lanes[VL];                                                              \
