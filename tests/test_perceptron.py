@@ -236,15 +236,36 @@ def test_v3_and_v4_give_the_same_bits(options, monkeypatch):
 @pytest.mark.parametrize("options", [{}, {"rule": "batch"}, {"average": True}, {"pocket": True},
                                      {"pocket": True, "rule": "batch"}], ids=str)
 def test_slices_and_blocks_change_no_bit(options, monkeypatch):
-    """However a run is cut into kernel calls, in mid-epoch and in mid-count too."""
+    """However a run is cut into kernel calls, in mid-epoch and in mid-count too; three classes and two."""
     X, y = load_iris(return_X_y=True)
-    runs = []
-    for cut, block in ((2**24, 2**16), (1, 1), (100, 2**16), (3000, 600)):
-        monkeypatch.setattr(perceptron, "SLICE", cut)
-        monkeypatch.setattr(perceptron, "BLOCK", block)
-        p = quiet_fit(Perceptron(max_iter=9, random_state=0, **options), X, y)
-        runs.append((parameters(p).tobytes(), p.decision_function(X).tobytes(), str(p.history_)))
-    assert len(set(runs)) == 1
+    for labels in (y, y > 1):
+        runs = []
+        for cut, block in ((2**24, 2**16), (1, 1), (100, 2**16), (3000, 600)):
+            monkeypatch.setattr(perceptron, "SLICE", cut)
+            monkeypatch.setattr(perceptron, "BLOCK", block)
+            p = quiet_fit(Perceptron(max_iter=9, random_state=0, **options), X, labels)
+            runs.append((parameters(p).tobytes(), p.decision_function(X).tobytes(), str(p.history_)))
+        assert len(set(runs)) == 1
+
+
+@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_few_features_in_registers_give_the_bits_of_many(core, fit_intercept, weighted, monkeypatch):
+    """Up to 32 features have a kernel of their own; columns of zeros, which change no sum, lead to the general one."""
+    monkeypatch.setattr(perceptron, "core", core)
+    for d in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 20, 24, 25, 31, 32):
+        X, y = noisy(d, n=120, d=d)
+        X[::7] = 0.0                                 # margin 0 or b: mistakes that change nothing but the bias
+        weight = np.random.default_rng(d).integers(0, 4, len(y)) / 3.0 if weighted else None
+        runs = []
+        for columns in (X, np.c_[X, np.zeros((len(X), 33))]):
+            p = quiet_fit(Perceptron(eta0=0.3, max_iter=25, random_state=3, fit_intercept=fit_intercept), columns, y,
+                          sample_weight=weight)
+            runs.append((p.coef_[:, :d].tobytes(), p.intercept_.tobytes(), p.n_mistakes_, str(p.history_)))
+            assert p.n_mistakes_ > 0
+            assert not p.coef_[:, d:].any()
+        assert runs[0] == runs[1]
 
 
 # ---- theorems --------------------------------------------------------------------------------------------------------

@@ -19,6 +19,22 @@
 #
 # SLICES  A call ends when it has spent about `budget` multiply-adds, and the next goes on from `at`, even in mid-count.
 
+cdef extern from "perceptron.h" nogil:
+    ctypedef struct bp_narrow:
+        const double *X
+        const Py_ssize_t *label
+        const double *weight
+        Py_ssize_t d
+        double eta0
+        int fit_intercept
+        double *w
+        double *b
+        double *error
+        Py_ssize_t *mistakes
+    int BP_NARROW
+    void bp_narrow_visits(const bp_narrow *p, const Py_ssize_t *order, Py_ssize_t count, Py_ssize_t ahead,
+                          Py_ssize_t last) noexcept
+
 cdef enum:
     PERCEPTRON_DONE = 0         # all epochs of the call are done
     PERCEPTRON_MORE = 1         # the budget is spent: call again
@@ -131,13 +147,33 @@ cdef inline void perceptron_learn(perceptron_run *r, Py_ssize_t i, Py_ssize_t c,
         r.at[3] = 0
 
 
+cdef void perceptron_narrow(perceptron_run *r, const Py_ssize_t *order, Py_ssize_t epoch, Py_ssize_t ahead,
+                            Py_ssize_t last) noexcept nogil:
+    """perceptron_learn for the rest of the epoch, or what the budget allows of it, with the weights in registers."""
+    cdef Py_ssize_t cost = r.d + VISIT_COST, t = epoch * r.m + r.at[1]
+    cdef Py_ssize_t count = min(r.m - r.at[1], max((r.budget + cost - 1) // cost, 1))
+    cdef bp_narrow p
+    p.X, p.label, p.weight, p.d = r.X, r.label, r.weight, r.d
+    p.eta0, p.fit_intercept, p.w, p.b = r.eta0, r.fit_intercept, r.W, r.b
+    p.error, p.mistakes = r.error + epoch, r.mistakes + epoch
+    bp_narrow_visits(&p, order + t, count, ahead, last - t)
+    r.at[1] += count
+    r.budget -= count * cost
+
+
 cdef int perceptron_stochastic_epochs(perceptron_run *r, const Py_ssize_t *order, Py_ssize_t epochs) noexcept nogil:
     """Visit rows order[epoch * m + 0..m-1] until the epochs are done, one makes no mistake, or the budget is spent."""
     cdef Py_ssize_t epoch, t, c, i, next_row, ahead = 1 + PREFETCH_DOUBLES // r.d, last = epochs * r.m - 1
     cdef const double *soon
+    cdef bint narrow = r.k == 1 and r.d <= BP_NARROW and not r.average and not r.pocket
     while r.at[0] < epochs:
         epoch = r.at[0]
         while r.at[1] < r.m:
+            if narrow:
+                perceptron_narrow(r, order, epoch, ahead, last)
+                if r.budget <= 0:
+                    return PERCEPTRON_MORE
+                continue
             t = epoch * r.m + r.at[1]
             i = order[t]
             next_row = order[min(t + ahead, last)]
