@@ -66,8 +66,9 @@ BP_INLINE vd bp_tiny_backward(int activation, vd z, vd g) {
             const vd y = bp_tiny_apply(t->output, v_set(c + bp_tree8(lanes)));                                     \
             const vd r = v_set(t->Y[row]) - y;                                                                     \
             loss += weight * (r[0] * r[0] * factor);                                                               \
-            const vd delta = bp_tiny_backward(t->output, y, r * (-2.0 * factor));                                        \
-            const vd step = delta * weight * -t->eta;                                                              \
+            vd delta = bp_tiny_backward(t->output, y, r * (-2.0 * factor));                                        \
+            if (weight != 1.0) delta = delta * weight;                                                             \
+            const vd step = delta * -t->eta;                                                                       \
             BP_UNROLL for (int v = 0; v < BP_NV; v++) {                                                            \
                 const vd s = bp_tiny_backward(t->hidden, z[v], step * w[v]);                                       \
                 w[v] = v_fma(step, z[v], w[v]);                                                                    \
