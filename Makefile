@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name '*.py' -o -name '*.pyx' \
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
 
+WORKERS := 2                     # processes that run the tests, side by side; a failure shows alike with WORKERS=0
 SECONDS := 60                    # of make fuzz
 MUTANTS := 50                    # of make mutate, and the seed that draws them
 SEED := 0
@@ -15,6 +16,7 @@ SEED := 0
 KERNEL_TESTS = $(patsubst %,tests/test_%.py,network training single perceptron scalar bits descent solvers sparse optimizers \
 	many regularisation order loop resume)
 
+PARALLEL = -n $(WORKERS) --dist worksteal
 EXAMPLES = $(filter-out examples/common.py,$(wildcard examples/*.py))
 KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
@@ -28,19 +30,19 @@ demo: $(VENV)/installed ## train on the bundled digits, print accuracy and confu
 	$(BIN)/python examples/digits.py
 
 test: $(VENV)/tested ## install what the tests need and run them all
-	$(BIN)/python -m pytest tests bench --benchmark-disable
+	$(BIN)/python -m pytest tests bench --benchmark-disable $(PARALLEL)
 
 test-long: $(VENV)/tested ## run the tests and those that take minutes (builds with compilers of old)
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
-	$(BIN)/python -m pytest tests bench --benchmark-disable -m "slow or not slow"
+	$(BIN)/python -m pytest tests bench --benchmark-disable $(PARALLEL) -m "slow or not slow"
 
 fuzz: $(VENV)-fuzz/ready ## fuzz the readers of files, guided by coverage: SECONDS=60 between them all
 	$(VENV)-fuzz/bin/python fuzz $(SECONDS)
 
 sanitize: $(VENV)-asan/ready $(VENV)-checked/ready ## run the tests on a build with ASan and UBSan, then on one with checked indices
 	LD_PRELOAD="$$(for l in asan ubsan stdc++; do $(CC) -print-file-name=lib$$l.so; done | tr '\n' ' ')" \
-	ASAN_OPTIONS=detect_leaks=0 $(VENV)-asan/bin/python -m pytest $(KERNEL_TESTS)
-	$(VENV)-checked/bin/python -m pytest tests --ignore tests/test_packaging.py --ignore tests/test_types.py
+	ASAN_OPTIONS=detect_leaks=0 $(VENV)-asan/bin/python -m pytest $(KERNEL_TESTS) $(PARALLEL)
+	$(VENV)-checked/bin/python -m pytest tests $(PARALLEL) --ignore tests/test_packaging.py --ignore tests/test_types.py
 
 mutate: $(VENV)/tested ## change the kernels one token at a time: do the tests notice? MUTANTS=50 of some 4,000
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"

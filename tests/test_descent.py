@@ -3,6 +3,7 @@
 import doctest
 import math
 
+import cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -241,7 +242,7 @@ def test_bad_argument(name, value, error):
     (np.nan, ValueError, "finite"), (np.inf, ValueError, "finite"), (-np.inf, ValueError, "finite"),
     (1j, ValueError, "real"), (np.complex128(1), ValueError, "real"), (np.array([1.0]), ValueError, r"shape \(1,\)"),
     ([1.0, 2.0], ValueError, r"shape \(2,\)"), (None, TypeError, "NoneType"), ("1", TypeError, "str"),
-    (object(), TypeError, "object")], ids=str)
+    (object(), TypeError, "object")], ids=cases.name)
 @pytest.mark.parametrize("learning_rate", [None, 0.1])
 def test_bad_value_of_f(out, error, message, learning_rate):
     with pytest.raises(error, match=f"f must return.*{message}") as caught:
