@@ -3,12 +3,12 @@
 import doctest
 import math
 
-import cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cases
 from backprop import descent
 from backprop.descent import gradient_descent
 from backprop.errors import DivergenceError

@@ -3,11 +3,11 @@
 import json
 import math
 
-import cases
 import numpy as np
 import pytest
 
 import backprop as bp
+import cases
 from backprop import schedules
 
 X, Y = np.random.default_rng(0).normal(size=(12, 3)), np.random.default_rng(1).normal(size=(12, 1))
