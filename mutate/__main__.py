@@ -9,14 +9,20 @@ the second kind are in `equivalent.txt`, each with its reason.
 Mutants of the kernels are compiled for the one variant that this processor runs, without the optimizer's dearer passes.
 """
 
+import ast
 import io
+import json
+import math
 import os
 import pathlib
 import random
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import tokenize
@@ -25,16 +31,39 @@ from concurrent.futures import ThreadPoolExecutor
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parent
 WORK = TREE / "build" / "mutate"
-VARIANT = "_core_v3"                 # AVX2: what every processor of today has, and the code of all others
-SECONDS = 300                        # for a mutant's tests, which take a third of that
+VARIANT = os.environ.get("MUTATE_VARIANT", "_core_v3")   # AVX2: what every processor of today has
+CPU_SECONDS = 240                    # of the processor, for a mutant's tests, which take a third of that
 
-# The tests that reach the core, those that fail soonest first.
-PYTHON_TESTS = ["tests", "--ignore=tests/test_packaging.py", "--ignore=tests/test_types.py",
-                "--ignore=tests/test_dispatch.py"]
+# Not built here, held to a clock, or of the whole machine: they would fail without a mutation.
+NOT_HERE = "not baseline and not ctrl_c and not second and not interrupt and not variant"
 KERNEL_TESTS = [f"tests/test_{name}.py" for name in (
     "scalar order network single training optimizers perceptron sparse solvers regularisation loop bits descent many "
-    "resume stream own_loss export").split()] + [
-    "-k", "not baseline and not ctrl_c and not second and not interrupt"]      # not built; held to a clock
+    "resume stream own_loss export metrics failed_calls").split()]
+PYTHON_TESTS = [f"tests/test_{name}.py" for name in (
+    "network training bad_input loop failed_calls model_file schedules optimizers metrics solvers regularisation "
+    "resume checkpoint_mismatch stream many estimators perceptron sparse own_loss faults html data libsvm cli").split()]
+# The first tests to see a mutant of a file: those that look closest, in a second or two.
+FIRST_OF_ALL = ["tests/test_bits.py::test_golden", "tests/test_single.py", "tests/test_optimizers.py",
+                "tests/test_regularisation.py"]
+FIRST = {
+    "scalar.h": ["tests/test_scalar.py"], "scalar.pxi": ["tests/test_scalar.py"],
+    "perceptron.pxi": ["tests/test_perceptron.py"], "jacobian.pxi": ["tests/test_solvers.py"],
+    "splitmix.h": ["tests/test_order.py", "tests/test_regularisation.py"],
+    "dropout.pxi": ["tests/test_regularisation.py"], "optimizers.pxi": ["tests/test_optimizers.py"],
+    "single.pxi": ["tests/test_single.py", "tests/test_bits.py::test_golden"],
+    "losses.pxi": ["tests/test_bits.py::test_golden", "tests/test_network.py"],
+    "activations.pxi": ["tests/test_bits.py::test_golden", "tests/test_network.py"],
+}
+FIRST_PYTHON = {
+    "_check.py": "bad_input network failed_calls", "options.py": "bad_input loop regularisation",
+    "stopping.py": "loop resume", "history.py": "loop html", "model_file.py": "model_file resume",
+    "losses.py": "network", "schedules.py": "schedules", "optimizers.py": "optimizers solvers", "initializers.py": "network",
+    "metrics.py": "metrics loop", "perceptron.py": "perceptron", "descent.py": "descent", "solvers.py": "solvers",
+    "many.py": "many", "streams.py": "stream", "sources.py": "stream sparse", "data.py": "data stream",
+    "_read_arrays.py": "data", "_read_libsvm.py": "libsvm", "_read_lines.py": "data", "_read_parquet.py": "stream",
+    "_read_source.py": "data stream", "_read_table.py": "data stream", "_read_text.py": "data", "_readers.py": "data",
+    "_sparse.py": "sparse", "training.py": "training loop", "network.py": "network", "model.py": "network training",
+}
 
 # What a token becomes; the kernels are C and Cython, whose operators are alike enough.
 OPERATORS = {
@@ -127,68 +156,109 @@ def copy_tree(folder):
                                                                 "_c*.c", ".hypothesis", "results", "_build"))
 
 
-def build(folder):
-    """Compile the core of a copy, for one variant; None, or what went wrong."""
-    for made in (folder / "src" / "backprop").glob("_c*.c"):
-        made.unlink()
-    setup = folder / "setup.py"
-    text = setup.read_text()
-    for name in ("_core", "_core_v3", "_core_v4"):
-        if name != VARIANT:
-            text = re.sub(rf'^    "{name}": \[.*\],\n', "", text, flags=re.M)
-    setup.write_text(text.replace('"-O3"', '"-O1"'))
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--force"]
-    done = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=SECONDS)
-    if done.returncode != 0:
-        return done.stdout
-    return None
+def settings():
+    """The compiler's options and Cython's directives as setup.py has them, which would build if it were imported."""
+    tree = ast.parse((TREE / "setup.py").read_text(encoding="utf-8").replace(": CHECKED", ": False"))
+    named = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)
+             and isinstance(node.targets[0], ast.Name)}
+    return [ast.literal_eval(named[name]) for name in ("COMMON", "VARIANTS", "DIRECTIVES")]
 
 
-def test(folder, tests, limit):
-    """(exit status, seconds, the test that failed) of the tests on a copy."""
+def limited():
+    """In a child: time of the processor and memory, so that a mutant that never ends or fills all memory fails."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (2**34, 2**34))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def run(command, folder, limit=300):
+    """(exit status or None for out of time, output) of a command in a session of its own."""
     env = {**os.environ, "PYTHONPATH": str(folder / "src"), "BACKPROP_SIMD": VARIANT.removeprefix("_core_"),
            "PYTHONDONTWRITEBYTECODE": "1"}
-    started = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests]
-    process = subprocess.Popen(command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True)
+    process = subprocess.Popen(command, cwd=folder, env=env, text=True, errors="replace", stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=limited)
     try:
         out, _ = process.communicate(timeout=limit)
-        status = process.returncode
+        return process.returncode, out
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        out, status = process.communicate()[0], None
+        os.killpg(process.pid, signal.SIGKILL)
+        return None, process.communicate()[0]
+
+
+def compile_module(folder, name, again=True):
+    """Make one extension module of a copy: what went wrong, or None. Cython runs only where `again` asks for it."""
+    common, variants, directives = settings()
+    package = folder / "src" / "backprop"
+    generated = package / f"{name}.c"
+    if again:
+        options = [f"-X{key}={value}" for key, value in directives.items() if key != "language_level"]
+        status, out = run([sys.executable, "-m", "cython", "-3", *options, f"{package}/{name}.pyx"], folder)
+        if status != 0:
+            return out
+    include = sysconfig.get_paths()["include"]
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    flags = ["-O1" if flag == "-O3" else flag for flag in common] + variants.get(name, [])
+    status, out = run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-w", *flags, "-I", include, "-I",
+                       f"{package}/kernels", str(generated), "-o", f"{package}/{name}{suffix}"], folder)
+    return None if status == 0 else out
+
+
+def code(folder):
+    """The module of the variant, byte for byte: a mutant with the same bytes is no other program."""
+    return (folder / "src" / "backprop" / (VARIANT + sysconfig.get_config_var("EXT_SUFFIX"))).read_bytes()
+
+
+def test(folder, tests):
+    """(exit status, the test that failed) of the tests on a copy."""
+    status, out = run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0",
+                       "-k", NOT_HERE, *tests], folder, 20 * CPU_SECONDS)
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", out, flags=re.M)
-    return status, time.monotonic() - started, failed.group(1) if failed else out[-200:]
+    return status, failed.group(1) if failed else out[-200:].strip()
 
 
-def verdict(folder, target, mutant, limit):
-    """(whether it is killed, what by, seconds) of one mutant."""
+def suites(target, path):
+    """The tests most likely to notice a change of a file, then all others that could."""
+    if target == "kernels":
+        return [FIRST.get(path.name, FIRST_OF_ALL), KERNEL_TESTS]
+    own = [f"tests/test_{name}.py" for name in FIRST_PYTHON.get(path.name, "network training").split()]
+    return [own, PYTHON_TESTS]
+
+
+def verdict(folder, target, mutant, original):
+    """("killed", "lives" or "same", what by) of one mutant."""
     path, start, end, replacement = mutant
     file = folder / path
     source = file.read_text()
     file.write_text(source[:start] + replacement + source[end:])
-    started = time.monotonic()
     try:
         if target == "kernels":
-            try:
-                if build(folder) is not None:
-                    return True, "the compiler", time.monotonic() - started
-            except subprocess.TimeoutExpired:
-                return True, "the compiler's time", time.monotonic() - started
-        status, _, what = test(folder, KERNEL_TESTS if target == "kernels" else PYTHON_TESTS, limit)
-        return status != 0, "its time" if status is None else what, time.monotonic() - started
+            generated = folder / "src" / "backprop" / f"{VARIANT}.c"
+            again = path.suffix != ".h" or not generated.exists()
+            if compile_module(folder, VARIANT, again) is not None:
+                return "killed", "the compiler"
+            if code(folder) == original:
+                return "same", "the compiler makes the same code of it"
+        for tests in suites(target, path):
+            status, what = test(folder, tests)
+            if status != 0:
+                return "killed", what
+        return "lives", ""
     finally:
         file.write_text(source)
+        if target == "kernels" and path.suffix != ".h":
+            generated.unlink(missing_ok=True)            # made of the mutant; one of a header takes it as it is
 
 
 def name(mutant):
     """A mutant as it is shown, and as equivalent.txt has it: file, line as it was, what became what."""
     path, start, end, replacement = mutant
     source = (TREE / path).read_text()
-    line = source[source.rfind("\n", 0, start) + 1:source.find("\n", start)].strip()
-    return f"{path.name}: {line}: {source[start:end]} -> {replacement or '(nothing)'}"
+    line_start = source.rfind("\n", 0, start) + 1
+    line = source[line_start:source.find("\n", start)]
+    before = line[:start - line_start]
+    which = len(re.findall(re.escape(source[start:end]), before)) + 1
+    return (f"{path.name}: {' '.join(line.split())}: {source[start:end]}"
+            + (f" (no. {which})" if which > 1 else "") + f" -> {replacement or '(nothing)'}")
 
 
 def equivalent():
@@ -198,20 +268,41 @@ def equivalent():
     return {mutant.strip(): reason for mutant, reason in pairs}
 
 
-def main(target, count, seed):
-    """Try `count` mutants drawn at random; 1 where one lives that is not known to be equivalent."""
+def interval(killed, tried):
+    """Wilson's 95 % interval of a share, in percent."""
+    if tried == 0:
+        return 0.0, 100.0
+    z, p = 1.959964, killed / tried
+    middle, half = p + z * z / (2 * tried), z * math.sqrt(p * (1 - p) / tried + z * z / (4 * tried * tried))
+    return 100 * (middle - half) / (1 + z * z / tried), 100 * (middle + half) / (1 + z * z / tried)
+
+
+def main(target, count, seed, again=None):
+    """Try `count` mutants drawn at random; 1 where one lives that is not known to be equivalent.
+
+    Every verdict is also a line of build/mutate/TARGET-SEED.jsonl; `again` is such a file, whose mutants that lived are
+    tried once more instead of a draw.
+    """
     chosen = mutants(target)
     total = len(chosen)
     random.Random(seed).shuffle(chosen)
     known, done, lock = equivalent(), [], threading.Lock()
-    waiting = [mutant for mutant in chosen if name(mutant) not in known][:count][::-1]
-    folders = [WORK / f"{target}-{i}" for i in range(os.cpu_count() or 1)]
+    if again is not None:
+        lived = {record["name"] for record in map(json.loads, pathlib.Path(again).read_text().splitlines())
+                 if record["verdict"] == "lives"}
+        chosen = [mutant for mutant in chosen if name(mutant) in lived]
+    waiting = chosen[:count][::-1]
+    folders = [WORK / f"{target}-{seed}-{i}" for i in range(int(os.environ.get("WORKERS", os.cpu_count() or 1)))]
+    WORK.mkdir(parents=True, exist_ok=True)
+    log = open(WORK / f"{target}-{seed}.jsonl", "a")
 
     def work(folder):
         copy_tree(folder)
-        fault = build(folder)
-        status, seconds, what = (1, 0, fault) if fault else test(
-            folder, KERNEL_TESTS if target == "kernels" else PYTHON_TESTS, 10 * SECONDS)
+        fault = compile_module(folder, "_cpu") or compile_module(folder, VARIANT)
+        if fault is not None:
+            raise SystemExit(f"the sources do not build without a mutation: {fault}")
+        original = code(folder)
+        status, what = test(folder, KERNEL_TESTS if target == "kernels" else PYTHON_TESTS)
         if status != 0:
             raise SystemExit(f"the tests fail without a mutation: {what}")
         while True:
@@ -219,20 +310,26 @@ def main(target, count, seed):
                 if not waiting:
                     return
                 mutant = waiting.pop()
-            killed, what, took = verdict(folder, target, mutant, max(SECONDS, 3 * seconds))
+            started = time.monotonic()
+            found, what = ("equivalent", known[name(mutant)]) if name(mutant) in known \
+                else verdict(folder, target, mutant, original)
             with lock:
-                done.append((killed, what))
-                print(f"{len(done):4} {'killed' if killed else 'LIVES '} {took:4.0f} s  {name(mutant)}"
-                      + (f"  [{what.strip()}]" if killed else ""), flush=True)
+                done.append(found)
+                print(f"{len(done):4} {found:10} {time.monotonic() - started:4.0f} s  {name(mutant)}  [{what}]",
+                      flush=True)
+                print(json.dumps({"name": name(mutant), "verdict": found, "by": what}), file=log, flush=True)
 
     with ThreadPoolExecutor(len(folders)) as pool:
         for future in [pool.submit(work, folder) for folder in folders]:
             future.result()
-    killed = sum(k for k, _ in done)
-    print(f"{target}: {killed} of {len(done)} mutants killed, {100 * killed / max(1, len(done)):.1f} %; "
-          f"{total} are possible, {len(known)} known to be equivalent; seed {seed}")
-    return 0 if killed == len(done) else 1
+    killed, lives = done.count("killed"), done.count("lives")
+    low, high = interval(killed, killed + lives)
+    print(f"{target}: {len(done)} mutants drawn of {total} with seed {seed}: {killed} killed, {lives} live, "
+          f"{done.count('equivalent')} known to be equivalent, {done.count('same')} compiled to the same code; "
+          f"{100 * killed / max(1, killed + lives):.1f} % killed (95 % interval {low:.1f} to {high:.1f})")
+    return 0 if lives == 0 else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0,
+                  sys.argv[4] if len(sys.argv) > 4 else None))
