@@ -58,11 +58,12 @@ FIRST_PYTHON = {
     "_check.py": "bad_input network failed_calls", "options.py": "bad_input loop regularisation",
     "stopping.py": "loop resume", "history.py": "loop html", "model_file.py": "model_file resume",
     "losses.py": "network", "schedules.py": "schedules", "optimizers.py": "optimizers solvers",
-    "initializers.py": "network", "metrics.py": "metrics loop", "perceptron.py": "perceptron", "descent.py": "descent", "solvers.py": "solvers",
-    "many.py": "many", "streams.py": "stream", "sources.py": "stream sparse", "data.py": "data stream",
-    "_read_arrays.py": "data", "_read_libsvm.py": "libsvm", "_read_lines.py": "data", "_read_parquet.py": "stream",
-    "_read_source.py": "data stream", "_read_table.py": "data stream", "_read_text.py": "data", "_readers.py": "data",
-    "_sparse.py": "sparse", "training.py": "training loop", "network.py": "network", "model.py": "network training",
+    "initializers.py": "network", "metrics.py": "metrics loop", "perceptron.py": "perceptron",
+    "descent.py": "descent", "solvers.py": "solvers", "many.py": "many", "streams.py": "stream",
+    "sources.py": "stream sparse", "data.py": "data stream", "_read_arrays.py": "data", "_read_libsvm.py": "libsvm",
+    "_read_lines.py": "data", "_read_parquet.py": "stream", "_read_source.py": "data stream",
+    "_read_table.py": "data stream", "_read_text.py": "data", "_readers.py": "data", "_sparse.py": "sparse",
+    "training.py": "training loop", "network.py": "network", "model.py": "network training",
 }
 
 # What a token becomes; the kernels are C and Cython, whose operators are alike enough.
