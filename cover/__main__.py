@@ -1,9 +1,9 @@
 """`python cover [TESTS]`: which lines and branches of Python, and which lines of the kernels, do no tests reach?
 
 Python is measured by coverage.py, branches among it, in every process that the tests start. The kernels are compiled
-with GCC's counters and with line directives, so that gcov counts the lines of `.pyx`, `.pxi` and `.h` files at the speed
-of compiled code; a line counts as reached where one of the three SIMD variants reaches it. (Cython's own tracing takes
-the GIL for every line, and knows nothing of headers.)
+with GCC's counters and with line directives, so that gcov counts the lines of `.pyx`, `.pxi` and `.h` files at the
+speed of compiled code; a line counts as reached where one of the three SIMD variants reaches it. (Cython's own tracing
+takes the GIL for every line, and knows nothing of headers.)
 
 What no test can reach says so where it stands, with its reason: `# pragma: no cover` in Python, `unreached:` in a
 kernel. Everything is built and run in `build/coverage`.
