@@ -9,6 +9,7 @@ SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
 
 WORKERS := 2                     # processes that run the tests, side by side; a failure shows alike with WORKERS=0
+TORCH ?=                         # of make coverage: a requirement that gives PyTorch's CPU build, as torch==2.13.0 here
 SECONDS := 60                    # of make fuzz
 MUTANTS := 50                    # of make mutate, and the seed that draws them
 SEED := 0
@@ -21,7 +22,7 @@ EXAMPLES = $(filter-out examples/common.py,$(wildcard examples/*.py))
 KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long fuzz sanitize mutate docs notebooks bench streams kernels lint clean
+.PHONY: help demo test test-long fuzz sanitize mutate coverage docs notebooks bench streams kernels lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -48,6 +49,9 @@ mutate: $(VENV)/tested ## change the kernels one token at a time: do the tests n
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
 	$(BIN)/python mutate kernels $(MUTANTS) $(SEED)
 
+coverage: $(VENV)-coverage/ready ## lines and branches of Python and lines of the kernels that no test reaches
+	$(VENV)-coverage/bin/python cover tests bench --benchmark-disable -q $(PARALLEL)
+
 docs: $(VENV)-docs/ready ## build the documentation, its figures among it: docs/_build/html; a warning is an error
 	$(VENV)-docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
@@ -71,7 +75,7 @@ lint: $(VENV)/installed ## check the style with ruff, the type hints with mypy
 	$(BIN)/mypy --python-executable $(BIN)/python
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs $(VENV)-fuzz $(VENV)-asan $(VENV)-checked docs/_build examples/*.ipynb build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs $(VENV)-fuzz $(VENV)-asan $(VENV)-checked $(VENV)-coverage docs/_build examples/*.ipynb build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
 	find src tests bench examples fuzz -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/pip:
@@ -108,6 +112,13 @@ $(VENV)-fuzz/ready: $(VENV)/installed
 	$(PYTHON) -m venv $(VENV)-fuzz
 	$(VENV)-fuzz/bin/pip install --quiet atheris
 	$(VENV)-fuzz/bin/pip install --quiet $(VENV)/wheel/*.whl
+	@touch $@
+
+$(VENV)-coverage/ready: $(VENV)/installed
+	@echo "Installing what the tests can make use of into $(VENV)-coverage: some minutes"
+	$(PYTHON) -m venv $(VENV)-coverage
+	$(VENV)-coverage/bin/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev,dask,onnx,parquet]" "coverage>=7.10" \
+		onnxruntime polars argcomplete $(TORCH)
 	@touch $@
 
 $(VENV)-asan/ready: export BACKPROP_CFLAGS = -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined

@@ -219,7 +219,9 @@ class MLP(CallbackSupportMixin, Estimator):
     def _own_callbacks(self):
         if self.callbacks is None:
             return []
-        return [self.callbacks] if callable(self.callbacks) else _check.sequence(self.callbacks, "callbacks", "functions")
+        if callable(self.callbacks):
+            return [self.callbacks]
+        return _check.sequence(self.callbacks, "callbacks", "functions")
 
     def _tell(self, X, y, max_iter):
         """What tells scikit-learn's callbacks about each epoch; None where there are none."""
