@@ -35,7 +35,7 @@ test: $(VENV)/tested ## install what the tests need and run them all
 
 test-long: $(VENV)/tested ## run the tests and those that take minutes (builds with compilers of old)
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
-	$(BIN)/python -m pytest tests bench --benchmark-disable $(PARALLEL) -m "slow or not slow"
+	BACKPROP_EXAMPLES=1000 $(BIN)/python -m pytest tests bench --benchmark-disable $(PARALLEL) -m "slow or not slow"
 
 fuzz: $(VENV)-fuzz/ready ## fuzz the readers of files, guided by coverage: SECONDS=60 between them all
 	$(VENV)-fuzz/bin/python fuzz $(SECONDS)

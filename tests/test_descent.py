@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import cases
+import hypotheses
 from backprop import descent
 from backprop.descent import gradient_descent
 from backprop.errors import DivergenceError
@@ -85,7 +86,7 @@ def test_divergence_names_the_iteration():
 
 # ---- the line search -------------------------------------------------------------------------------------------------
 
-@settings(max_examples=100, deadline=None)
+@hypotheses.examples(100)
 @given(seed=st.integers(0, 2**32), d=st.integers(1, 8), condition=st.floats(1, 300))
 def test_line_search_never_rises_and_finds_the_minimum(seed, d, condition):
     f, gradient, minimum = quadratic(seed, d, condition)
