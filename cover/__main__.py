@@ -41,7 +41,7 @@ def build():
     common, variants, directives = settings()
     options = [f"-X{key}={value}" for key, value in directives.items() if key != "language_level"]
     flags = ["-O1" if flag == "-O3" else flag for flag in common if flag != "-g0"] + [
-        "--coverage", "-fprofile-update=atomic", "-fPIC", "-w", "-Isrc/backprop/kernels",
+        "--coverage", "-fprofile-update=single", "-fPIC", "-w", "-Isrc/backprop/kernels",
         "-I" + sysconfig.get_paths()["include"]]
     for name, march in {**variants, "_cpu": []}.items():
         path = f"src/backprop/{name}"
