@@ -11,6 +11,7 @@ one that lives it is asked whether the optimizer makes the same code of it, and 
 """
 
 import ast
+import collections
 import io
 import json
 import math
@@ -37,7 +38,8 @@ CPU_SECONDS = 240                    # of the processor, for a mutant's tests, w
 
 # Not built here, held to a clock, or too long without optimization.
 NOT_HERE = " and ".join(f"not {word}" for word in (
-    "baseline", "variant", "ctrl_c", "interrupt", "second", "time_ends", "budget", "gil", "fashion", "killed"))
+    "baseline", "variant", "ctrl_c_is", "ctrl_c_at", "ctrl_c_while", "ctrl_c_within", "ctrl_c_and", "interrupt", "second",
+    "time_ends", "budget", "gil", "fashion", "killed"))
 KERNEL_TESTS = [f"tests/test_{name}.py" for name in (
     "scalar order network single training optimizers perceptron sparse solvers regularisation loop bits descent many "
     "resume stream own_loss export metrics failed_calls").split()]
@@ -256,31 +258,29 @@ def suites(target, path):
     return [own, PYTHON_TESTS]
 
 
-def verdict(folder, target, mutant, clean, original, optimized):
-    """("killed", "lives" or "same", what by) of one mutant."""
+def verdict(folder, target, mutant, clean, codes, last):
+    """("killed", "same", "waits" or "lives", what by) of one mutant: from the nearest tests, or at last from all others."""
     path, start, end, replacement = mutant
     file = folder / path
     source = file.read_text()
     file.write_text(source[:start] + replacement + source[end:])
+    generated = folder / "src" / "backprop" / f"{VARIANT}.c"
     try:
         if target == "kernels":
-            generated = folder / "src" / "backprop" / f"{VARIANT}.c"
-            again = path.suffix != ".h" or not generated.exists()
-            if compile_module(folder, VARIANT, again) is not None:
+            if compile_module(folder, VARIANT, path.suffix != ".h" or not generated.exists()) is not None:
                 return "killed", "the compiler"
-            if code(folder) == original:
+            if code(folder) == codes["-O0"]:
                 return "same", "the compiler makes the same code of it"
-        if target == "kernels" and not golden(folder):
-            return "killed", "tests/golden_bits.json"
-        for tests in suites(target, path):
-            killer = clean.kills(folder, tests)
-            if killer is not None:
-                return "killed", killer
-        if target == "kernels":
+            if not golden(folder):
+                return "killed", "tests/golden_bits.json"
+        killer = clean.kills(folder, suites(target, path)[last])
+        if killer is not None:
+            return "killed", killer
+        if target == "kernels" and not last:
             compile_module(folder, VARIANT, False, "-O2")
-            if code(folder) == optimized:
+            if code(folder) == codes["-O2"]:
                 return "same", "the optimizer makes the same code of it"
-        return "lives", ""
+        return ("lives", "") if last else ("waits", "the nearest tests pass")
     finally:
         file.write_text(source)
         if target == "kernels" and path.suffix != ".h":
@@ -315,25 +315,27 @@ def interval(killed, tried):
     return 100 * (middle - half) / (1 + z * z / tried), 100 * (middle + half) / (1 + z * z / tried)
 
 
-def main(target, count, seed, again=None):
+def verdicts(path):
+    """{name: (verdict, what by)} of a log, but for mutants that lived: of those there may be more to say."""
+    records = [] if path is None else [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+    return {record["name"]: (record["verdict"], record["by"]) for record in records
+            if record["verdict"] in ("killed", "same")}
+
+
+def main(target, count, seed, log=None):
     """Try `count` mutants drawn at random; 1 where one lives that is not known to be equivalent.
 
-    Every verdict is also a line of build/mutate/TARGET-SEED.jsonl; `again` is such a file, whose mutants that lived are
-    tried once more instead of a draw.
+    Every verdict is also a line of build/mutate/TARGET-SEED.jsonl. `log` is such a file of an earlier run of the same
+    sources: what it found killed is not tried again. Mutants that the nearest tests leave alive wait for the others.
     """
     chosen = mutants(target)
     total = len(chosen)
     random.Random(seed).shuffle(chosen)
-    known, done, lock = equivalent(), [], threading.Lock()
-    if again is not None:
-        lived = {record["name"] for record in map(json.loads, pathlib.Path(again).read_text().splitlines())
-                 if record["verdict"] == "lives"}
-        chosen = [mutant for mutant in chosen if name(mutant) in lived]
-    waiting = chosen[:count][::-1]
+    earlier = {**verdicts(log), **{name: ("equivalent", reason) for name, reason in equivalent().items()}}
+    waiting, done, lock = collections.deque((mutant, False) for mutant in chosen[:count]), [], threading.Lock()
     folders = [WORK / f"{target}-{seed}-{i}" for i in range(int(os.environ.get("WORKERS", os.cpu_count() or 1)))]
     WORK.mkdir(parents=True, exist_ok=True)
-    log = open(WORK / f"{target}-{seed}.jsonl", "a")
-
+    kept = open(WORK / f"{target}-{seed}.jsonl", "w")
     clean = Clean(WORK / f"{target}-{seed}-clean")
     copy_tree(clean.folder)
     fault = compile_module(clean.folder, "_cpu") or compile_module(clean.folder, VARIANT)
@@ -342,24 +344,26 @@ def main(target, count, seed, again=None):
 
     def work(folder):
         copy_tree(folder)
-        codes = []
+        codes = {}
         for optimize in ("-O2", "-O0"):
             for module in ("_cpu", VARIANT):
                 compile_module(folder, module, optimize=optimize)
-            codes.insert(0, code(folder))
+            codes[optimize] = code(folder)
         while True:
             with lock:
                 if not waiting:
                     return
-                mutant = waiting.pop()
+                mutant, last = waiting.popleft()
             started = time.monotonic()
-            found, what = ("equivalent", known[name(mutant)]) if name(mutant) in known \
-                else verdict(folder, target, mutant, clean, *codes)
+            found, what = earlier.get(name(mutant)) or verdict(folder, target, mutant, clean, codes, last)
             with lock:
-                done.append(found)
+                if found == "waits":
+                    waiting.append((mutant, True))
+                else:
+                    done.append(found)
                 print(f"{len(done):4} {found:10} {time.monotonic() - started:4.0f} s  {name(mutant)}  [{what}]",
                       flush=True)
-                print(json.dumps({"name": name(mutant), "verdict": found, "by": what}), file=log, flush=True)
+                print(json.dumps({"name": name(mutant), "verdict": found, "by": what}), file=kept, flush=True)
 
     with ThreadPoolExecutor(len(folders)) as pool:
         for future in [pool.submit(work, folder) for folder in folders]:
