@@ -38,8 +38,8 @@ CPU_SECONDS = 240                    # of the processor, for a mutant's tests, w
 
 # Not built here, held to a clock, or too long without optimization.
 NOT_HERE = " and ".join(f"not {word}" for word in (
-    "baseline", "variant", "ctrl_c_is", "ctrl_c_at", "ctrl_c_while", "ctrl_c_within", "ctrl_c_and", "interrupt", "second",
-    "time_ends", "budget", "gil", "fashion", "killed"))
+    "baseline", "variant", "ctrl_c_is", "ctrl_c_at", "ctrl_c_while", "ctrl_c_within", "ctrl_c_and", "interrupt",
+    "second", "time_ends", "budget", "gil", "fashion", "killed"))
 KERNEL_TESTS = [f"tests/test_{name}.py" for name in (
     "scalar order network single training optimizers perceptron sparse solvers regularisation loop bits descent many "
     "resume stream own_loss export metrics failed_calls").split()]
@@ -259,7 +259,7 @@ def suites(target, path):
 
 
 def verdict(folder, target, mutant, clean, codes, last):
-    """("killed", "same", "waits" or "lives", what by) of one mutant: from the nearest tests, or at last from all others."""
+    """("killed", "same", "waits" or "lives", what by) of one mutant: by the nearest tests, or at last by all."""
     path, start, end, replacement = mutant
     file = folder / path
     source = file.read_text()
