@@ -40,10 +40,13 @@ test-long: $(VENV)/tested ## run the tests and those that take minutes (builds w
 fuzz: $(VENV)-fuzz/ready ## fuzz the readers of files, guided by coverage: SECONDS=60 between them all
 	$(VENV)-fuzz/bin/python fuzz $(SECONDS)
 
-sanitize: $(VENV)-asan/ready $(VENV)-checked/ready ## run the tests on a build with ASan and UBSan, then on one with checked indices
+sanitize: $(VENV)-asan/ready $(VENV)-checked/ready ## run the tests under ASan and UBSan, then with checked indices; some under valgrind
 	LD_PRELOAD="$$(for l in asan ubsan stdc++; do $(CC) -print-file-name=lib$$l.so; done | tr '\n' ' ')" \
 	ASAN_OPTIONS=detect_leaks=0 $(VENV)-asan/bin/python -m pytest $(KERNEL_TESTS) $(PARALLEL)
 	$(VENV)-checked/bin/python -m pytest tests $(PARALLEL) --ignore tests/test_packaging.py --ignore tests/test_types.py
+	command -v valgrind > /dev/null || { echo "valgrind is not installed: its part is left out"; exit 0; }; \
+	PYTHONMALLOC=malloc BACKPROP_SIMD=v3 valgrind --quiet --log-file=$(VENV)/valgrind.log $(BIN)/python tests/bits.py \
+		--only batch > /dev/null && ! grep -q "_core_v3" $(VENV)/valgrind.log    # CPython has findings of its own
 
 mutate: $(VENV)/tested ## change the kernels one token at a time: do the tests notice? MUTANTS=50 of some 4,000
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
