@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml MANIFEST.in $(shell find src -type f \( -name '*.py' -o -name '*.pyx' \
 	-o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' -o -name '*.gz' -o -name '*.md' -o -name py.typed \))
 
+WORKERS := 2                     # processes that run the tests, side by side; a failure shows alike with WORKERS=0
+TORCH ?=                         # of make coverage: a requirement that gives PyTorch's CPU build, as torch==2.13.0 here
 SECONDS := 60                    # of make fuzz
 MUTANTS := 50                    # of make mutate, and the seed that draws them
 SEED := 0
@@ -15,11 +17,12 @@ SEED := 0
 KERNEL_TESTS = $(patsubst %,tests/test_%.py,network training single perceptron scalar bits descent solvers sparse optimizers \
 	many regularisation order loop resume)
 
+PARALLEL = -n $(WORKERS) --dist worksteal
 EXAMPLES = $(filter-out examples/common.py,$(wildcard examples/*.py))
 KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long fuzz sanitize mutate docs notebooks bench streams kernels lint clean
+.PHONY: help demo test test-long fuzz sanitize mutate coverage docs notebooks bench streams kernels lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -28,23 +31,29 @@ demo: $(VENV)/installed ## train on the bundled digits, print accuracy and confu
 	$(BIN)/python examples/digits.py
 
 test: $(VENV)/tested ## install what the tests need and run them all
-	$(BIN)/python -m pytest tests bench --benchmark-disable
+	$(BIN)/python -m pytest tests bench --benchmark-disable $(PARALLEL)
 
 test-long: $(VENV)/tested ## run the tests and those that take minutes (builds with compilers of old)
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
-	$(BIN)/python -m pytest tests bench --benchmark-disable -m "slow or not slow"
+	BACKPROP_EXAMPLES=1000 $(BIN)/python -m pytest tests bench --benchmark-disable $(PARALLEL) -m "slow or not slow"
 
 fuzz: $(VENV)-fuzz/ready ## fuzz the readers of files, guided by coverage: SECONDS=60 between them all
 	$(VENV)-fuzz/bin/python fuzz $(SECONDS)
 
-sanitize: $(VENV)-asan/ready $(VENV)-checked/ready ## run the tests on a build with ASan and UBSan, then on one with checked indices
+sanitize: $(VENV)-asan/ready $(VENV)-checked/ready ## run the tests under ASan and UBSan, then with checked indices; some under valgrind
 	LD_PRELOAD="$$(for l in asan ubsan stdc++; do $(CC) -print-file-name=lib$$l.so; done | tr '\n' ' ')" \
-	ASAN_OPTIONS=detect_leaks=0 $(VENV)-asan/bin/python -m pytest $(KERNEL_TESTS)
-	$(VENV)-checked/bin/python -m pytest tests --ignore tests/test_packaging.py --ignore tests/test_types.py
+	ASAN_OPTIONS=detect_leaks=0 $(VENV)-asan/bin/python -m pytest $(KERNEL_TESTS) $(PARALLEL)
+	$(VENV)-checked/bin/python -m pytest tests $(PARALLEL) --ignore tests/test_packaging.py --ignore tests/test_types.py
+	command -v valgrind > /dev/null || { echo "valgrind is not installed: its part is left out"; exit 0; }; \
+	PYTHONMALLOC=malloc BACKPROP_SIMD=v3 valgrind --quiet --log-file=$(VENV)/valgrind.log $(BIN)/python tests/bits.py \
+		--only batch > /dev/null && ! grep -q "_core_v3" $(VENV)/valgrind.log    # CPython has findings of its own
 
 mutate: $(VENV)/tested ## change the kernels one token at a time: do the tests notice? MUTANTS=50 of some 4,000
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
 	$(BIN)/python mutate kernels $(MUTANTS) $(SEED)
+
+coverage: $(VENV)-coverage/ready ## lines and branches of Python and lines of the kernels that no test reaches
+	$(VENV)-coverage/bin/python cover tests bench --benchmark-disable -q $(PARALLEL)
 
 docs: $(VENV)-docs/ready ## build the documentation, its figures among it: docs/_build/html; a warning is an error
 	$(VENV)-docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
@@ -69,7 +78,7 @@ lint: $(VENV)/installed ## check the style with ruff, the type hints with mypy
 	$(BIN)/mypy --python-executable $(BIN)/python
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs $(VENV)-fuzz $(VENV)-asan $(VENV)-checked docs/_build examples/*.ipynb build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs $(VENV)-fuzz $(VENV)-asan $(VENV)-checked $(VENV)-coverage docs/_build examples/*.ipynb build dist src/*.egg-info src/backprop/_c*.c src/backprop/*.so .pytest_cache .hypothesis .benchmarks
 	find src tests bench examples fuzz -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/pip:
@@ -106,6 +115,13 @@ $(VENV)-fuzz/ready: $(VENV)/installed
 	$(PYTHON) -m venv $(VENV)-fuzz
 	$(VENV)-fuzz/bin/pip install --quiet atheris
 	$(VENV)-fuzz/bin/pip install --quiet $(VENV)/wheel/*.whl
+	@touch $@
+
+$(VENV)-coverage/ready: $(VENV)/installed
+	@echo "Installing what the tests can make use of into $(VENV)-coverage: some minutes"
+	$(PYTHON) -m venv $(VENV)-coverage
+	$(VENV)-coverage/bin/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev,dask,onnx,parquet]" "coverage>=7.10" \
+		onnxruntime polars argcomplete $(TORCH)
 	@touch $@
 
 $(VENV)-asan/ready: export BACKPROP_CFLAGS = -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined

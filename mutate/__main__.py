@@ -6,17 +6,25 @@ that lives is printed: either a test is missing, or the change changes nothing t
 (a hint to the compiler, the size of a block, a path beside another with the same bits). Those that are known to be of
 the second kind are in `equivalent.txt`, each with its reason.
 
-Mutants of the kernels are compiled for the one variant that this processor runs, without the optimizer's dearer passes.
+Mutants of the kernels are compiled for AVX2 alone (MUTATE_VARIANT=_core_v4 takes AVX-512) and without optimization; of
+one that lives it is asked whether the optimizer makes the same code of it, and then it is no other program.
 """
 
+import ast
+import collections
 import io
+import json
+import math
 import os
 import pathlib
 import random
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import tokenize
@@ -25,16 +33,39 @@ from concurrent.futures import ThreadPoolExecutor
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parent
 WORK = TREE / "build" / "mutate"
-VARIANT = "_core_v3"                 # AVX2: what every processor of today has, and the code of all others
-SECONDS = 300                        # for a mutant's tests, which take a third of that
+VARIANT = os.environ.get("MUTATE_VARIANT", "_core_v3")   # AVX2: what every processor of today has
+CPU_SECONDS = 240                    # of the processor, for a mutant's tests, which take a third of that
 
-# The tests that reach the core, those that fail soonest first.
-PYTHON_TESTS = ["tests", "--ignore=tests/test_packaging.py", "--ignore=tests/test_types.py",
-                "--ignore=tests/test_dispatch.py"]
+# Not built here, held to a clock, or too long without optimization.
+NOT_HERE = " and ".join(f"not {word}" for word in (
+    "baseline", "variant", "ctrl_c_is", "ctrl_c_at", "ctrl_c_while", "ctrl_c_within", "ctrl_c_and", "interrupt",
+    "second", "time_ends", "budget", "gil", "fashion", "killed"))
 KERNEL_TESTS = [f"tests/test_{name}.py" for name in (
     "scalar order network single training optimizers perceptron sparse solvers regularisation loop bits descent many "
-    "resume stream own_loss export").split()] + [
-    "-k", "not baseline and not ctrl_c and not second and not interrupt"]      # not built; held to a clock
+    "resume stream own_loss export metrics failed_calls").split()]
+PYTHON_TESTS = [f"tests/test_{name}.py" for name in (
+    "network training bad_input loop failed_calls model_file schedules optimizers metrics solvers regularisation "
+    "resume checkpoint_mismatch stream many estimators perceptron sparse own_loss faults html data libsvm cli").split()]
+# The first tests to see a mutant of a file: those that look closest, in a second or two.
+FIRST_OF_ALL = ["tests/test_single.py", "tests/test_network.py"]
+FIRST = {
+    "scalar.h": ["tests/test_scalar.py"], "scalar.pxi": ["tests/test_scalar.py"],
+    "perceptron.pxi": ["tests/test_perceptron.py"], "jacobian.pxi": ["tests/test_solvers.py"],
+    "splitmix.h": ["tests/test_order.py", "tests/test_regularisation.py"],
+    "dropout.pxi": ["tests/test_regularisation.py"], "optimizers.pxi": ["tests/test_optimizers.py"],
+    "training.pxi": ["tests/test_training.py", "tests/test_loop.py"],
+}
+FIRST_PYTHON = {
+    "_check.py": "bad_input network failed_calls", "options.py": "bad_input loop regularisation",
+    "stopping.py": "loop resume", "history.py": "loop html", "model_file.py": "model_file resume",
+    "losses.py": "network", "schedules.py": "schedules", "optimizers.py": "optimizers solvers",
+    "initializers.py": "network", "metrics.py": "metrics loop", "perceptron.py": "perceptron",
+    "descent.py": "descent", "solvers.py": "solvers", "many.py": "many", "streams.py": "stream",
+    "sources.py": "stream sparse", "data.py": "data stream", "_read_arrays.py": "data", "_read_libsvm.py": "libsvm",
+    "_read_lines.py": "data", "_read_parquet.py": "stream", "_read_source.py": "data stream",
+    "_read_table.py": "data stream", "_read_text.py": "data", "_readers.py": "data", "_sparse.py": "sparse",
+    "training.py": "training loop", "network.py": "network", "model.py": "network training",
+}
 
 # What a token becomes; the kernels are C and Cython, whose operators are alike enough.
 OPERATORS = {
@@ -127,68 +158,145 @@ def copy_tree(folder):
                                                                 "_c*.c", ".hypothesis", "results", "_build"))
 
 
-def build(folder):
-    """Compile the core of a copy, for one variant; None, or what went wrong."""
-    for made in (folder / "src" / "backprop").glob("_c*.c"):
-        made.unlink()
-    setup = folder / "setup.py"
-    text = setup.read_text()
-    for name in ("_core", "_core_v3", "_core_v4"):
-        if name != VARIANT:
-            text = re.sub(rf'^    "{name}": \[.*\],\n', "", text, flags=re.M)
-    setup.write_text(text.replace('"-O3"', '"-O1"'))
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--force"]
-    done = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=SECONDS)
-    if done.returncode != 0:
-        return done.stdout
-    return None
+def settings():
+    """The compiler's options and Cython's directives as setup.py has them, which would build if it were imported."""
+    tree = ast.parse((TREE / "setup.py").read_text(encoding="utf-8").replace(": CHECKED", ": False"))
+    named = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)
+             and isinstance(node.targets[0], ast.Name)}
+    return [ast.literal_eval(named[name]) for name in ("COMMON", "VARIANTS", "DIRECTIVES")]
 
 
-def test(folder, tests, limit):
-    """(exit status, seconds, the test that failed) of the tests on a copy."""
+def limited():
+    """In a child: time of the processor and memory, so that a mutant that never ends or fills all memory fails."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (2**34, 2**34))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def run(command, folder, limit=300):
+    """(exit status or None for out of time, output) of a command in a session of its own."""
     env = {**os.environ, "PYTHONPATH": str(folder / "src"), "BACKPROP_SIMD": VARIANT.removeprefix("_core_"),
            "PYTHONDONTWRITEBYTECODE": "1"}
-    started = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *tests]
-    process = subprocess.Popen(command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True)
+    process = subprocess.Popen(command, cwd=folder, env=env, text=True, errors="replace", stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=limited)
     try:
         out, _ = process.communicate(timeout=limit)
-        status = process.returncode
+        return process.returncode, out
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        out, status = process.communicate()[0], None
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", out, flags=re.M)
-    return status, time.monotonic() - started, failed.group(1) if failed else out[-200:]
+        os.killpg(process.pid, signal.SIGKILL)
+        return None, process.communicate()[0]
 
 
-def verdict(folder, target, mutant, limit):
-    """(whether it is killed, what by, seconds) of one mutant."""
+def compile_module(folder, name, again=True, optimize="-O0"):
+    """Make one extension module of a copy: what went wrong, or None. Cython runs only where `again` asks for it."""
+    common, variants, directives = settings()
+    package = folder / "src" / "backprop"
+    generated = package / f"{name}.c"
+    if again:
+        options = [f"-X{key}={value}" for key, value in directives.items() if key != "language_level"]
+        status, out = run([sys.executable, "-m", "cython", "-3", *options, f"{package}/{name}.pyx"], folder)
+        if status != 0:
+            return out
+    include = sysconfig.get_paths()["include"]
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    flags = [optimize if flag == "-O3" else flag for flag in common] + variants.get(name, [])
+    status, out = run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-w", *flags, "-I", include, "-I",
+                       f"{package}/kernels", str(generated), "-o", f"{package}/{name}{suffix}"], folder)
+    return None if status == 0 else out
+
+
+def code(folder):
+    """The module of the variant, byte for byte: a mutant with the same bytes is no other program."""
+    return (folder / "src" / "backprop" / (VARIANT + sysconfig.get_config_var("EXT_SUFFIX"))).read_bytes()
+
+
+def test(folder, tests, leave=()):
+    """(exit status, the test that failed) of the tests on a copy, some left out."""
+    status, out = run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0",
+                       "-k", NOT_HERE, *(f"--deselect={name}" for name in leave), *tests], folder, 20 * CPU_SECONDS)
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", out, flags=re.M)
+    return status, failed.group(1) if failed else out[-200:].strip()
+
+
+class Clean:
+    """The tree without a mutation, where a test that killed must pass; one that does not is left out from then on."""
+
+    def __init__(self, folder):
+        self.folder, self.passes, self.broken, self.lock = folder, {}, [], threading.Lock()
+
+    def kills(self, folder, tests):
+        """The test that fails on the mutant and passes here, or None."""
+        while True:
+            status, name = test(folder, tests, self.broken)
+            if status == 0:
+                return None
+            if "::" not in name:                         # it ended before a test could fail, or there was no end
+                return name or "its time"
+            with self.lock:
+                if name not in self.passes:
+                    self.passes[name] = test(self.folder, [name])[0] == 0
+                if self.passes[name]:
+                    return name
+                print(f"left out, for it fails without a mutation: {name}", flush=True)
+                self.broken.append(name)
+
+
+def golden(folder):
+    """Whether the copy trains to the golden bits: most mutants do not, and it takes a second to see."""
+    status, out = run([sys.executable, "tests/bits.py"], folder)
+    if status != 0:
+        return False
+    found, known = json.loads(out), json.loads((folder / "tests" / "golden_bits.json").read_text())
+    return all(found.get(name) == value for name, value in known.items())
+
+
+def suites(target, path):
+    """The tests most likely to notice a change of a file, then all others that could."""
+    if target == "kernels":
+        return [FIRST.get(path.name, FIRST_OF_ALL), KERNEL_TESTS]
+    own = [f"tests/test_{name}.py" for name in FIRST_PYTHON.get(path.name, "network training").split()]
+    return [own, PYTHON_TESTS]
+
+
+def verdict(folder, target, mutant, clean, codes, last):
+    """("killed", "same", "waits" or "lives", what by) of one mutant: by the nearest tests, or at last by all."""
     path, start, end, replacement = mutant
     file = folder / path
     source = file.read_text()
     file.write_text(source[:start] + replacement + source[end:])
-    started = time.monotonic()
+    generated = folder / "src" / "backprop" / f"{VARIANT}.c"
     try:
         if target == "kernels":
-            try:
-                if build(folder) is not None:
-                    return True, "the compiler", time.monotonic() - started
-            except subprocess.TimeoutExpired:
-                return True, "the compiler's time", time.monotonic() - started
-        status, _, what = test(folder, KERNEL_TESTS if target == "kernels" else PYTHON_TESTS, limit)
-        return status != 0, "its time" if status is None else what, time.monotonic() - started
+            if compile_module(folder, VARIANT, path.suffix != ".h" or not generated.exists()) is not None:
+                return "killed", "the compiler"
+            if code(folder) == codes["-O0"]:
+                return "same", "the compiler makes the same code of it"
+            if not golden(folder):
+                return "killed", "tests/golden_bits.json"
+        killer = clean.kills(folder, suites(target, path)[last])
+        if killer is not None:
+            return "killed", killer
+        if target == "kernels" and not last:
+            compile_module(folder, VARIANT, False, "-O2")
+            if code(folder) == codes["-O2"]:
+                return "same", "the optimizer makes the same code of it"
+        return ("lives", "") if last else ("waits", "the nearest tests pass")
     finally:
         file.write_text(source)
+        if target == "kernels" and path.suffix != ".h":
+            generated.unlink(missing_ok=True)            # made of the mutant; one of a header takes it as it is
 
 
 def name(mutant):
     """A mutant as it is shown, and as equivalent.txt has it: file, line as it was, what became what."""
     path, start, end, replacement = mutant
     source = (TREE / path).read_text()
-    line = source[source.rfind("\n", 0, start) + 1:source.find("\n", start)].strip()
-    return f"{path.name}: {line}: {source[start:end]} -> {replacement or '(nothing)'}"
+    line_start = source.rfind("\n", 0, start) + 1
+    line = source[line_start:source.find("\n", start)]
+    before = line[:start - line_start]
+    which = len(re.findall(re.escape(source[start:end]), before)) + 1
+    return (f"{path.name}: {' '.join(line.split())}: {source[start:end]}"
+            + (f" (no. {which})" if which > 1 else "") + f" -> {replacement or '(nothing)'}")
 
 
 def equivalent():
@@ -198,41 +306,76 @@ def equivalent():
     return {mutant.strip(): reason for mutant, reason in pairs}
 
 
-def main(target, count, seed):
-    """Try `count` mutants drawn at random; 1 where one lives that is not known to be equivalent."""
+def interval(killed, tried):
+    """Wilson's 95 % interval of a share, in percent."""
+    if tried == 0:
+        return 0.0, 100.0
+    z, p = 1.959964, killed / tried
+    middle, half = p + z * z / (2 * tried), z * math.sqrt(p * (1 - p) / tried + z * z / (4 * tried * tried))
+    return 100 * (middle - half) / (1 + z * z / tried), 100 * (middle + half) / (1 + z * z / tried)
+
+
+def verdicts(path):
+    """{name: (verdict, what by)} of a log, but for mutants that lived: of those there may be more to say."""
+    records = [] if path is None else [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+    return {record["name"]: (record["verdict"], record["by"]) for record in records
+            if record["verdict"] in ("killed", "same")}
+
+
+def main(target, count, seed, log=None):
+    """Try `count` mutants drawn at random; 1 where one lives that is not known to be equivalent.
+
+    Every verdict is also a line of build/mutate/TARGET-SEED.jsonl. `log` is such a file of an earlier run of the same
+    sources: what it found killed is not tried again. Mutants that the nearest tests leave alive wait for the others.
+    """
     chosen = mutants(target)
     total = len(chosen)
     random.Random(seed).shuffle(chosen)
-    known, done, lock = equivalent(), [], threading.Lock()
-    waiting = [mutant for mutant in chosen if name(mutant) not in known][:count][::-1]
-    folders = [WORK / f"{target}-{i}" for i in range(os.cpu_count() or 1)]
+    earlier = {**verdicts(log), **{name: ("equivalent", reason) for name, reason in equivalent().items()}}
+    waiting, done, lock = collections.deque((mutant, False) for mutant in chosen[:count]), [], threading.Lock()
+    folders = [WORK / f"{target}-{seed}-{i}" for i in range(int(os.environ.get("WORKERS", os.cpu_count() or 1)))]
+    WORK.mkdir(parents=True, exist_ok=True)
+    kept = open(WORK / f"{target}-{seed}.jsonl", "w")
+    clean = Clean(WORK / f"{target}-{seed}-clean")
+    copy_tree(clean.folder)
+    fault = compile_module(clean.folder, "_cpu") or compile_module(clean.folder, VARIANT)
+    if fault is not None or not golden(clean.folder):
+        raise SystemExit(f"the sources do not build or have other bits without a mutation: {fault}")
 
     def work(folder):
         copy_tree(folder)
-        fault = build(folder)
-        status, seconds, what = (1, 0, fault) if fault else test(
-            folder, KERNEL_TESTS if target == "kernels" else PYTHON_TESTS, 10 * SECONDS)
-        if status != 0:
-            raise SystemExit(f"the tests fail without a mutation: {what}")
+        codes = {}
+        for optimize in ("-O2", "-O0"):
+            for module in ("_cpu", VARIANT):
+                compile_module(folder, module, optimize=optimize)
+            codes[optimize] = code(folder)
         while True:
             with lock:
                 if not waiting:
                     return
-                mutant = waiting.pop()
-            killed, what, took = verdict(folder, target, mutant, max(SECONDS, 3 * seconds))
+                mutant, last = waiting.popleft()
+            started = time.monotonic()
+            found, what = earlier.get(name(mutant)) or verdict(folder, target, mutant, clean, codes, last)
             with lock:
-                done.append((killed, what))
-                print(f"{len(done):4} {'killed' if killed else 'LIVES '} {took:4.0f} s  {name(mutant)}"
-                      + (f"  [{what.strip()}]" if killed else ""), flush=True)
+                if found == "waits":
+                    waiting.append((mutant, True))
+                else:
+                    done.append(found)
+                print(f"{len(done):4} {found:10} {time.monotonic() - started:4.0f} s  {name(mutant)}  [{what}]",
+                      flush=True)
+                print(json.dumps({"name": name(mutant), "verdict": found, "by": what}), file=kept, flush=True)
 
     with ThreadPoolExecutor(len(folders)) as pool:
         for future in [pool.submit(work, folder) for folder in folders]:
             future.result()
-    killed = sum(k for k, _ in done)
-    print(f"{target}: {killed} of {len(done)} mutants killed, {100 * killed / max(1, len(done)):.1f} %; "
-          f"{total} are possible, {len(known)} known to be equivalent; seed {seed}")
-    return 0 if killed == len(done) else 1
+    killed, lives = done.count("killed"), done.count("lives")
+    low, high = interval(killed, killed + lives)
+    print(f"{target}: {len(done)} mutants drawn of {total} with seed {seed}: {killed} killed, {lives} live, "
+          f"{done.count('equivalent')} known to be equivalent, {done.count('same')} compiled to the same code; "
+          f"{100 * killed / max(1, killed + lives):.1f} % killed (95 % interval {low:.1f} to {high:.1f})")
+    return 0 if lives == 0 else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0,
+                  sys.argv[4] if len(sys.argv) > 4 else None))

@@ -1,5 +1,7 @@
 """What the tests of the network share: every valid combination, data that fits it, and what "agree" means."""
 
+import re
+
 import numpy as np
 
 HIDDEN = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "exp")
@@ -8,6 +10,11 @@ PAIRS = (        # (output activation, loss): every pair that a network accepts
       for loss in ("squared_error", "half_squared_error", "absolute_error", "huber")),
     ("softmax", "log_loss"), ("sigmoid", "log_loss"), ("exp", "poisson"), ("identity", "hinge"), ("tanh", "hinge"),
 )
+
+
+def name(value):
+    """A test's name for a parameter: the same in every process, which `str` of a function is not."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
 
 def targets(rng, output, loss, n, width):

@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+import cases
+import hypotheses
 from backprop import descent
 from backprop.descent import gradient_descent
 from backprop.errors import DivergenceError
@@ -84,7 +86,7 @@ def test_divergence_names_the_iteration():
 
 # ---- the line search -------------------------------------------------------------------------------------------------
 
-@settings(max_examples=100, deadline=None)
+@hypotheses.examples(100)
 @given(seed=st.integers(0, 2**32), d=st.integers(1, 8), condition=st.floats(1, 300))
 def test_line_search_never_rises_and_finds_the_minimum(seed, d, condition):
     f, gradient, minimum = quadratic(seed, d, condition)
@@ -241,7 +243,7 @@ def test_bad_argument(name, value, error):
     (np.nan, ValueError, "finite"), (np.inf, ValueError, "finite"), (-np.inf, ValueError, "finite"),
     (1j, ValueError, "real"), (np.complex128(1), ValueError, "real"), (np.array([1.0]), ValueError, r"shape \(1,\)"),
     ([1.0, 2.0], ValueError, r"shape \(2,\)"), (None, TypeError, "NoneType"), ("1", TypeError, "str"),
-    (object(), TypeError, "object")], ids=str)
+    (object(), TypeError, "object")], ids=cases.name)
 @pytest.mark.parametrize("learning_rate", [None, 0.1])
 def test_bad_value_of_f(out, error, message, learning_rate):
     with pytest.raises(error, match=f"f must return.*{message}") as caught:

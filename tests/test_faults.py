@@ -204,6 +204,46 @@ def test_a_file_that_may_grow_to_no_more_than_any_length_leaves_the_old_one(tmp_
     assert int(done.stdout) >= 10
 
 
+KILLED = """
+import os, random, signal, sys, time
+import backprop as bp
+
+path, kills = os.path.join(sys.argv[1], "file"), int(sys.argv[2])
+nets = [bp.Network([40, 60, 3], seed=seed) for seed in (1, 2)]
+whole = {net.parameters.tobytes() for net in nets}
+nets[0].save(path)
+started = time.perf_counter()
+for _ in range(20):
+    nets[0].save(path)
+takes, moments, files = (time.perf_counter() - started) / 20, random.Random(5), set()
+for kill in range(kills):
+    child = os.fork()
+    if child == 0:
+        while True:
+            for net in nets:
+                net.save(path)
+    time.sleep(moments.uniform(0.0, 4.0 * takes))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with open(path, "rb") as stream:
+        files.add(stream.read())
+    assert bp.load(path).parameters.tobytes() in whole, kill
+nets[0].save(path)
+print(len(files), len(os.listdir(sys.argv[1])))
+"""
+
+
+@LINUX
+@pytest.mark.parametrize("kills", [100, pytest.param(2000, marks=pytest.mark.slow)])
+def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_file(tmp_path, kills):
+    """A process that saves two models in turn, killed with -9 at random moments; each time one of them is there."""
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path, str(kills)], capture_output=True, text=True,
+                          timeout=600, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    files, left = map(int, done.stdout.split())
+    assert files == 2 and left <= kills + 1              # those that it left are young, and stay for a while
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of 64 KiB, where this user may mount one."""

@@ -6,9 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+import hypotheses
 from backprop import _read_libsvm, _read_source, data
 from backprop.errors import DataFormatError
 
@@ -149,7 +150,7 @@ ROWS = st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False),
                                           max_size=6)), min_size=1, max_size=8)
 
 
-@settings(max_examples=100, deadline=None)
+@hypotheses.examples(100)
 @given(rows=ROWS, base=st.integers(0, 1))
 def test_written_numbers_come_back_bit_for_bit(tmp_path_factory, rows, base):
     path = tmp_path_factory.getbasetemp() / "h.libsvm"
@@ -166,7 +167,7 @@ def test_written_numbers_come_back_bit_for_bit(tmp_path_factory, rows, base):
         assert table.y.tolist() == [label for label, _ in rows]
 
 
-@settings(max_examples=300, deadline=None)
+@hypotheses.examples(300)
 @given(line=st.text("0123456789+-.eE:  #\tqid,nax١\u00a0\x1c\r", max_size=14))
 def test_fast_and_careful_reading_agree(line):
     """Any text gives the same rows, or is refused, by both ways of reading; and by nothing but a DataFormatError."""

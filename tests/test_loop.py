@@ -12,10 +12,11 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import backprop as bp
+import hypotheses
 from backprop import training
 from backprop.training import TrainingState
 
@@ -92,7 +93,7 @@ def test_a_random_part_is_fixed_reproducible_and_the_same_in_the_next_call():
     assert valid != list(range(35, 50))
 
 
-@settings(max_examples=60, deadline=None)
+@hypotheses.examples(60)
 @given(st.lists(st.integers(1, 12), min_size=2, max_size=5), st.floats(0.05, 0.95), st.integers(0, 1000))
 def test_every_class_has_its_share_of_a_random_part(counts, fraction, seed):
     classes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
@@ -142,7 +143,7 @@ def test_a_part_without_weight_is_refused(part):
 
 # ---- early stopping --------------------------------------------------------------------------------------------------
 
-@settings(max_examples=25, deadline=None)
+@hypotheses.examples(25)
 @given(st.integers(0, 1000), st.sampled_from(["sgd", "adam"]), st.integers(1, 6), st.floats(0.0, 0.05),
        st.integers(1, 25),
        st.sampled_from([("val_loss", min), ("val_accuracy", max)]))
@@ -387,7 +388,7 @@ def test_the_gradient_norm_is_that_of_the_objective():
 examples = st.lists(st.integers(0, 4), min_size=40, max_size=40).filter(any)
 
 
-@settings(max_examples=25, deadline=None)
+@hypotheses.examples(25)
 @given(examples, st.floats(0.01, 100.0), st.sampled_from(["sgd", "adam", "rprop"]))
 def test_weight_k_is_k_copies_zero_is_removal_and_a_factor_cancels(k, factor, optimizer):
     weighted, copies, scaled = network(), network(), network()
@@ -430,7 +431,7 @@ def test_class_weights_need_classes():
         bp.Network([4, 1]).train(X, X[:, :1], class_weight="balanced")
 
 
-@settings(max_examples=15, deadline=None)
+@hypotheses.examples(15)
 @given(st.floats(0.0, 0.5), st.floats(0.0, 0.5), st.integers(0, 100))
 def test_loss_and_penalty_are_the_objective_whose_gradient_trains(l1, l2, seed):
     """A full-batch epoch at a vanishing η reports the objective; at a small one it moves by -η times its gradient."""
@@ -452,7 +453,7 @@ def test_loss_and_penalty_are_the_objective_whose_gradient_trains(l1, l2, seed):
 
 # ---- continuing ------------------------------------------------------------------------------------------------------
 
-@settings(max_examples=25, deadline=None)
+@hypotheses.examples(25)
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=4), st.sampled_from(bp.optimizers.RULES), st.booleans(),
        st.sampled_from([{}, {"validation": 0.25}, {"l2": 0.01}, {"metrics": "f1", "schedule": "reduce_on_plateau"}]))
 def test_any_partition_into_calls_gives_the_same_bits(parts, optimizer, shuffle, options):

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 import backprop as bp
+import hypotheses
 from backprop.metrics import NAMES, Metric, Metrics
 
 rng = np.random.default_rng(0)
@@ -51,7 +52,7 @@ def test_two_classes_of_one_output_are_scikit_learns(low, weight):
         assert got[name] == pytest.approx(function(y, predicted, sample_weight=weight), rel=1e-12), name
 
 
-@settings(max_examples=50, deadline=None)
+@hypotheses.examples(50)
 @given(st.integers(0, 2**32), st.integers(2, 5), st.integers(1, 30), st.booleans())
 def test_many_classes_are_scikit_learns_macro_averages(seed, k, n, weighted):
     r = np.random.default_rng(seed)

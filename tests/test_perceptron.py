@@ -9,13 +9,14 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import Perceptron as SklearnPerceptron
 
+import hypotheses
 from backprop import _dispatch, perceptron
 from backprop.errors import DivergenceError
 from backprop.perceptron import Perceptron
@@ -270,7 +271,7 @@ def test_few_features_in_registers_give_the_bits_of_many(core, fit_intercept, we
 
 # ---- theorems --------------------------------------------------------------------------------------------------------
 
-@settings(max_examples=150, deadline=None)
+@hypotheses.examples(150)
 @given(seed=st.integers(0, 2**32), n=st.integers(2, 60), d=st.integers(1, 12), gap=st.floats(0.05, 0.5),
        eta0=st.floats(0.01, 100))
 def test_mistakes_are_at_most_radius_over_margin_squared(seed, n, d, gap, eta0):
@@ -304,7 +305,7 @@ def test_converges_if_and_only_if_separable(table):
     assert p.converged_ == (table not in (6, 9)) == (p.score(XOR_X, y) == 1)
 
 
-@settings(max_examples=40, deadline=None)
+@hypotheses.examples(40)
 @given(seed=st.integers(0, 2**32), flip=st.floats(0, 0.4), rule=st.sampled_from(perceptron.RULES))
 def test_pocket_is_never_worse_than_the_last_weights(seed, flip, rule):
     X, y = noisy(seed, flip=flip)

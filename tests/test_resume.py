@@ -163,7 +163,7 @@ def test_another_rule_starts_with_a_patience_of_its_own(tmp_path, changed):
 
 
 @pytest.mark.parametrize("wrong, error, message", [
-    ({"checkpoint_path": 3}, TypeError, "checkpoint_path must be a path, got int"),
+    ({"checkpoint_path": 3}, TypeError, "checkpoint_path must be str, bytes or os.PathLike, got int 3"),
     ({"checkpoint_path": "a", "checkpoint_every": 0}, ValueError, "checkpoint_every must be at least 1"),
     ({"checkpoint_path": "a", "checkpoint_every": 1.5}, TypeError, "checkpoint_every must be an integer"),
     ({"checkpoint_path": "nowhere/a"}, FileNotFoundError, "nowhere"),

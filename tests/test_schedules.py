@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import backprop as bp
+import cases
 from backprop import schedules
 
 X, Y = np.random.default_rng(0).normal(size=(12, 3)), np.random.default_rng(1).normal(size=(12, 1))
@@ -36,7 +37,7 @@ def rates(schedule, epochs=8, **options):
     (schedules.warm_up(4, "exponential", start=0), lambda e: 0.08 * min(1, e / 4) * 0.95**e),
     (schedules.warm_up(2, lambda epoch, rate: rate + epoch), lambda e: (0.08 + e) * min(1, 0.1 + 0.9 * e / 2)),
     (lambda epoch, rate: rate / 2**epoch, lambda e: 0.08 / 2**e),
-], ids=str)
+], ids=cases.name)
 def test_rates_follow_the_formula(schedule, formula):
     expected = [formula(e) for e in range(12)]
     assert rates(schedule, 12, optimizer="sgd", clip_norm=1.0) == pytest.approx(expected, rel=1e-15)
@@ -87,7 +88,7 @@ SCHEDULES = [None, "step", "exponential", schedules.cosine(12), "inverse_scaling
              schedules.warm_up(7, schedules.step(every=4)), lambda epoch, rate: rate * 0.9**epoch]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=cases.name)
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("optimizer", bp.optimizers.RULES)
 def test_two_calls_are_one_bit_for_bit(optimizer, shuffle, schedule):

@@ -111,7 +111,7 @@ def test_ctrl_c_at_any_moment_leaves_whole_epochs_with_the_bits_of_an_uninterrup
     if "validation" in options or "optimizer" in options and options["batch_size"] == "full":
         return                            # a split of each call's own, and damping that each call starts anew
     whole = network()
-    whole.train(X, Y, epochs=net.epochs_trained, learning_rate=rate, **options)
+    whole.train(X, Y, epochs=net.epochs_trained, learning_rate=rate, **{**options, "n_threads": 1})
     assert whole.parameters.tobytes() == net.parameters.tobytes()
 
 

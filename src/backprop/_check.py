@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_ELEMENTS = 2**40        # beyond this a size is a mistake, and the error comes before the allocation
 _FLOAT64 = np.dtype(np.float64)
+_NO_NUMBERS = (bool, np.bool_, np.timedelta64)           # integers by their classes alone
 
 
 def _kind(value):
@@ -180,8 +181,15 @@ def vector(value, name="x", *, length=None, of=None) -> FloatArray:
 def row_counts(X, Y, name="Y"):
     """Refuse targets of another number of rows than X before the work of converting either, where both tell it."""
     if all(isinstance(value, (list, tuple, np.ndarray)) and getattr(value, "ndim", 1) > 0 and len(value) > 0
-           for value in (X, Y)) and np.ndim(X[0]) == 1:
+           for value in (X, Y)) and _is_flat(X[0]):
         _same_rows(len(Y), len(X), name)
+
+
+def _is_flat(row):
+    """Whether a row is one of numbers, as far as its first element tells, and not one of rows."""
+    if isinstance(row, np.ndarray):
+        return row.ndim == 1
+    return isinstance(row, (list, tuple)) and not (len(row) > 0 and isinstance(row[0], (list, tuple, np.ndarray)))
 
 
 def _same_rows(found, rows, name):
@@ -214,7 +222,7 @@ def weights(value, name, *, rows, zero=False) -> FloatArray:
 
 def integer(value, name, *, minimum=None, maximum=None) -> int:
     """A whole number as int; bools and floats are refused."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {_got(value)}")
     value = int(value)
     if minimum is not None and value < minimum:
@@ -226,7 +234,7 @@ def integer(value, name, *, minimum=None, maximum=None) -> int:
 
 def real(value, name, *, above=None, minimum=None, below=None, maximum=None) -> float:
     """A finite real number as float; `above` and `below` are strict bounds, `minimum` and `maximum` are not."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {_got(value)}")
     try:
         value = float(value)
@@ -258,7 +266,19 @@ def path(value, name="path") -> str | bytes:
         raise TypeError(f"{name} must be str, bytes or os.PathLike, got {_got(value)}") from None
     if (b"\0" if isinstance(out, bytes) else "\0") in out:
         raise ValueError(f"{name} must not hold a null character, got {shown(value)}")
+    try:
+        os.fsencode(out)
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds characters that no file's name can have, got {shown(value)}") from None
     return out
+
+
+def sequence(value, name, of) -> list:
+    """A list from what has an order; text, sets, dicts and arrays without a dimension have none, or none of `of`."""
+    if isinstance(value, (str, bytes, bytearray, dict, set, frozenset)) or not hasattr(value, "__iter__") \
+            or getattr(value, "ndim", 1) == 0:
+        raise TypeError(f"{name} must be a list of {of}, got {_kind(value)}")
+    return list(value)
 
 
 def choice(value, name, names) -> str:

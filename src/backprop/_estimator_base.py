@@ -118,7 +118,8 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
                                  y_numeric=y_numeric, reset=reset)
         except (ValueError, TypeError, OverflowError) as error:
             raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X),
-                                lambda: y is None or is_sparse(y) or check_y(y)) from None
+                                lambda: y is None or is_sparse(y) or check_y(y),
+                                lambda: y is None or _check_shape(y, np.shape(X)[0])) from None
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
     X = _rows_without_sklearn(estimator, X, reset)
@@ -156,6 +157,16 @@ def is_plain_row(estimator, X):
     return (type(X) is np.ndarray and X.dtype == np.float64 and X.flags.carray
             and X.shape == (1, estimator.n_features_in_)
             and "feature_names_in_" not in estimator.__dict__ and bool(np.isfinite(X).all()))
+
+
+def _check_shape(y, rows):
+    shape = np.shape(y)
+    if len(shape) not in (1, 2):
+        raise ValueError(f"y must be 1-D or 2-D, one row per row of X, got shape {shape}")
+    if shape[0] != rows:
+        raise ValueError(f"y has {shape[0]} rows, but X has {rows}")
+    if 0 in shape:
+        raise ValueError(f"y is empty: shape {shape}")
 
 
 def _in_our_words(error, *checks):

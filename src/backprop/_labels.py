@@ -81,7 +81,10 @@ def unique(y, name):
 
 def _checked(y):
     """(n,) labels or an (n, k) indicator matrix; what are no labels is refused in scikit-learn's words."""
-    y = np.asarray(y)
+    try:
+        y = np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"y is ragged ({error})") from None
     if y.ndim == 2 and y.shape[1] > 1:
         if y.dtype.kind not in "biuf" or not ((y == 0) | (y == 1)).all():
             raise ValueError("Multioutput target data is not supported by a classifier: y with several columns must "

@@ -59,7 +59,7 @@ class MLP(CallbackSupportMixin, Estimator):
     def _hidden(self):
         """(sizes, activations) of the hidden layers."""
         sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        sizes = _check.sequence(sizes, "hidden_layer_sizes", "integers") if hasattr(sizes, "__iter__") else [sizes]
         for size in sizes:
             if isinstance(size, numbers.Integral) and not isinstance(size, bool) and size <= 0:
                 raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
@@ -75,6 +75,8 @@ class MLP(CallbackSupportMixin, Estimator):
 
     def _loss(self):
         """The network's loss."""
+        if not (isinstance(self.loss, str) or callable(self.loss)):
+            raise TypeError(f"loss must be a name or a function, got {_check.shown(self.loss)}")
         return "half_squared_error" if self.loss == "squared_error" else self.loss
 
     def _rules(self, optimizer, incremental):
@@ -129,8 +131,8 @@ class MLP(CallbackSupportMixin, Estimator):
             return self._new_network(sizes, activations, output)
         described = sizes, activations, self._loss()
         if described != (self.network_.sizes, self.network_.activations[:-1], self.network_.loss):
-            raise ValueError(f"hidden_layer_sizes, activation and loss describe the network {described}, but "
-                             f"the fitted one is {self.network_!r}; use fit with warm_start=False")
+            raise ValueError("hidden_layer_sizes, activation, loss and the width of y describe the network "
+                             f"{described}, but the fitted one is {self.network_!r}; use fit with warm_start=False")
         return self.network_
 
     # ---- fit ---------------------------------------------------------------------------------------------------------
@@ -164,6 +166,7 @@ class MLP(CallbackSupportMixin, Estimator):
 
     def _training_data(self, X, y, sample_weight, fresh, classes):
         """(examples, network) of checked arguments; X may be sparse, and stays so."""
+        self._loss()                                     # checked before anything compares it with a name
         X, y = _estimator_base.validated(self, X, y, reset=fresh or not self._is_fitted(), check_y=self._check_y,
                                          y_numeric=self._y_numeric)
         if _estimator_base.is_sparse(y):
@@ -184,7 +187,7 @@ class MLP(CallbackSupportMixin, Estimator):
                 validation=None if held is None else (held.X, held.Y, held.weight),
                 schedule=self._schedule(watch), callbacks=[watch, *self._own_callbacks()], l1=self.l1,
                 l2=alpha / (len(train) if train.weight is None else train.weight.sum()), dropout=self.dropout,
-                clip_norm=self.clip_norm, max_norm=self.max_norm, metrics=self.metrics or (),
+                clip_norm=self.clip_norm, max_norm=self.max_norm, metrics=() if self.metrics is None else self.metrics,
                 max_seconds=self.max_seconds, n_threads=self.n_threads)
         except KeyboardInterrupt:
             if watch.losses:
@@ -216,9 +219,9 @@ class MLP(CallbackSupportMixin, Estimator):
     def _own_callbacks(self):
         if self.callbacks is None:
             return []
-        if not (callable(self.callbacks) or hasattr(self.callbacks, "__iter__")):
-            raise TypeError(f"callbacks must be a function or a list of them, got {_check.shown(self.callbacks)}")
-        return [self.callbacks] if callable(self.callbacks) else list(self.callbacks)
+        if callable(self.callbacks):
+            return [self.callbacks]
+        return _check.sequence(self.callbacks, "callbacks", "functions")
 
     def _tell(self, X, y, max_iter):
         """What tells scikit-learn's callbacks about each epoch; None where there are none."""

@@ -281,9 +281,9 @@ def _header(value):
 
 
 def _drop(value):
-    if not isinstance(value, (str, numbers.Integral)) and not hasattr(value, "__iter__"):
-        raise TypeError(f"drop must be a sequence of columns, got {_check.shown(value)}")
-    columns = (value,) if isinstance(value, (str, numbers.Integral)) else tuple(value)
+    if isinstance(value, (set, frozenset, dict)):        # the order does not matter
+        value = list(value)
+    columns = [value] if isinstance(value, (str, numbers.Integral)) else _check.sequence(value, "drop", "columns")
     return tuple(_column(column, "drop") for column in columns)
 
 
@@ -292,7 +292,7 @@ def _delimiter(value):
         return None
     if not isinstance(value, str):
         raise TypeError(f"delimiter must be one character, got {type(value).__name__}")
-    if len(value) != 1 or value.isalnum() or value in '"+-._\r\n\0':
+    if len(value) != 1 or value.isalnum() or value in '"+-._\r\n\0' or "\ud800" <= value <= "\udfff":
         raise ValueError("delimiter must be one character that is not part of a number or a quote, "
                          f"got {_check.shown(value)}")
     return value
@@ -372,7 +372,11 @@ def split(X: Any, y: ArrayLike, test_size: float | int = 0.25, stratify: bool = 
 
 
 def _targets(y, rows) -> np.ndarray:
-    if np.ndim(y) != 2:
+    try:
+        dimensions = np.ndim(y)
+    except (ValueError, TypeError):                      # ragged, or no array: the check says so
+        dimensions = 1
+    if dimensions != 2:
         return _check.labels(y, "y", rows=rows)
     y = _check.array(y, "y", 2)
     if len(y) != rows:

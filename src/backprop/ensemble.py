@@ -77,7 +77,7 @@ class Ensemble:
             (n,) indices; of a bootstrap sample about 1/e of the rows are missing, the others stand there once or more.
         """
         member = _check.integer(member, "member", minimum=0, maximum=len(self.networks) - 1)
-        n = _check.integer(n, "n", minimum=1)
+        n = _check.integer(n, "n", minimum=1, maximum=_check.MAX_ELEMENTS)
         return np.random.default_rng([self._seed, member]).integers(n, size=n) if self.bootstrap else np.arange(n)
 
     def train(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None, n_threads: int | None = None,

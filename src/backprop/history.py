@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backprop import _check
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
@@ -160,7 +162,8 @@ class History:
         """
         if not isinstance(values, dict):
             raise TypeError(f"values must be a dict of lists, got {type(values).__name__}")
-        columns = {name: list(column) for name, column in values.items() if name not in ("stop_reason", "best_epoch")}
+        columns = {name: _check.sequence(column, f"values[{name!r}]", "numbers") for name, column in values.items()
+                   if name not in ("stop_reason", "best_epoch")}
         history = cls(name for name in columns if name not in COLUMNS)
         length = len(columns.get("epoch", ()))
         history.extend({name: columns.get(name, [None] * length) for name in history._names}, length)

@@ -103,9 +103,7 @@ def train_many(networks: Iterable[Network], datasets: tuple | Iterable[tuple], n
 
 def check_networks(networks: Iterable[Network]) -> list[Network]:
     """The networks as a list: each there once, none with the generator of another."""
-    if isinstance(networks, Network) or not hasattr(networks, "__iter__"):
-        raise TypeError(f"networks must be a list of networks, got {type(networks).__name__}")
-    networks = list(networks)
+    networks = _check.sequence(networks, "networks", "networks")
     seen: dict[int, int] = {}
     generators: dict[int, int] = {}
     for i, network in enumerate(networks):
@@ -159,7 +157,7 @@ def _arguments(options, common, n):
             raise ValueError("checkpoint_path would be one file for all networks; give each its own: "
                              "options=[{'checkpoint_path': ...}, ...]")
         return [Arguments(**{**_defaults(), **common}, progress=False, n_threads=1)] * n if n else []
-    if isinstance(options, dict) or not hasattr(options, "__iter__"):
+    if isinstance(options, dict) or not hasattr(options, "__iter__") or getattr(options, "ndim", 1) == 0:
         raise TypeError(f"options must be a list of one dict for each network, got {type(options).__name__}; those for "
                         "all are keywords of train_many")
     options, made, each = list(options), {}, []

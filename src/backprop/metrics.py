@@ -161,8 +161,11 @@ class Metrics:
         rows = [name if isinstance(name, (str, Metric)) else _of_user(name) for name in names]
         self.gradient_norm = GRADIENT_NORM in rows
         self.rows = [row for row in rows if row != GRADIENT_NORM]
-        self.names = [row.name if isinstance(row, Metric) else _check.choice(row, "metric", (*NAMES, GRADIENT_NORM))
-                      for row in self.rows]
+        for row in self.rows:
+            if isinstance(row, str) and row not in NAMES:
+                raise ValueError(f"metrics: unknown metric {_check.shown(row)}; expected one of "
+                                 f"{', '.join((*NAMES, GRADIENT_NORM))}")
+        self.names = [row.name if isinstance(row, Metric) else row for row in self.rows]
         taken = [*COLUMNS, *(f"val_{name}" for name in self.names), "stop_reason", "best_epoch"]
         for k, name in enumerate(self.names):
             if name in self.names[:k] or name in taken or hasattr(History, name):

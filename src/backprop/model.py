@@ -65,10 +65,13 @@ class Model:
         if not isinstance(self.network, Network):
             raise TypeError(f"network must be a Network, got {type(self.network).__name__}")
         for name in ("feature_names", "columns"):
-            if not isinstance(getattr(self, name), (list, tuple, np.ndarray, type(None))):
-                raise TypeError(f"{name} must be a list, got {type(getattr(self, name)).__name__}")
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple, np.ndarray, type(None))) or getattr(value, "ndim", 1) == 0:
+                raise TypeError(f"{name} must be a list, got {type(value).__name__}")
         if self.columns is not None and not all(hasattr(column, "width") for column in self.columns):
             raise TypeError("columns must be a list of backprop.columns.Column")
+        if self.target is not None and not isinstance(self.target, str):
+            self.target = _check.integer(self.target, "target")
         n_inputs, n_outputs = self.network.sizes[0], self.network.sizes[-1]
         if self.classes is not None:
             self.classes = _check.labels(self.classes, "classes")

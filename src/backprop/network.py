@@ -755,8 +755,7 @@ class _Exclusive:
 
 
 def _checked_sizes(sizes):
-    if isinstance(sizes, (str, bytes)) or not hasattr(sizes, "__iter__") or getattr(sizes, "ndim", 1) == 0:
-        raise TypeError(f"sizes must be a list of integers, got {type(sizes).__name__}")
+    sizes = _check.sequence(sizes, "sizes", "integers")
     sizes = [_check.integer(n, f"sizes[{l}]", minimum=1) for l, n in enumerate(sizes)]
     if len(sizes) < 2:
         raise ValueError(f"sizes needs at least an input and an output layer, got {sizes}")

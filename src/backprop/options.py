@@ -199,12 +199,11 @@ def _checkpoint_path(path, network):
     """The path, refused before the first epoch where a file could not be written there."""
     from backprop import model_file  # loaded only when a model is saved or loaded
 
-    if not isinstance(path, (str, bytes, os.PathLike)):
-        raise TypeError(f"checkpoint_path must be a path, got {type(path).__name__}")
+    path = _check.path(path, "checkpoint_path")
     if network._own_loss is not None:
         raise ValueError("checkpoint_path: the network's loss is a function, which a model file cannot hold")
     model_file.check_target(path)
-    return os.fspath(path)
+    return path
 
 
 RECORDED = ("optimizer", "batch_size", "shuffle", "schedule", "early_stopping", "l1", "l2", "dropout", "clip_norm",

@@ -274,6 +274,10 @@ class function(Schedule):
 
     of_epoch: Callable
 
+    def __post_init__(self):
+        if not callable(self.of_epoch):
+            raise TypeError(f"of_epoch must be a function of (epoch, learning_rate), got {_check.shown(self.of_epoch)}")
+
     def rate(self, epoch: int, learning_rate: float, last: int, state: dict[str, Any]) -> float:
         return self.of_epoch(epoch, learning_rate)
 
