@@ -8,8 +8,13 @@ from backprop._dispatch import core
 BLOCK = 64          # rows that the kernels feed forward at a time; it changes no bit
 
 
+def wanted(options):
+    """Whether the options ask for any measurement."""
+    return options.validation is not None or bool(options.metrics.rows) or options.metrics.gradient_norm
+
+
 class Measured:
-    """The measurements of one call of training.
+    """The measurements of one call of training that asks for any.
 
     Parameters
     ----------
@@ -22,9 +27,7 @@ class Measured:
     def __init__(self, network, options, slice_rows):
         self.network, self.options, self.slice_rows = network, options, slice_rows
         self.metrics = options.metrics
-        self.anything = options.validation is not None or bool(self.metrics.rows) or self.metrics.gradient_norm
-        if self.anything:
-            self.memory = _memory.zeros(core.work_size(network._plan, BLOCK))
+        self.memory = _memory.zeros(core.work_size(network._plan, BLOCK))
 
     def values(self):
         """{column: value} at the network's present parameters; None for what is not finite."""

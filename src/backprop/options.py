@@ -6,7 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop import _check, _sparse, examples, metrics, optimizers, schedules, solvers, sources, stopping
+from backprop import (
+    _check,
+    _sparse,
+    examples,
+    losses,
+    metrics,
+    optimizers,
+    schedules,
+    solvers,
+    sources,
+    stopping,
+    training,
+)
 from backprop._dispatch import core
 from backprop.errors import CheckpointMismatchError
 
@@ -42,6 +54,7 @@ class Options:
     n_threads: int
     checkpoint_path: str | bytes | None
     checkpoint_every: int
+    manner: training.Manner
     record: dict | None = None             # where there are checkpoints: what a training that goes on must share
 
     def columns(self):
@@ -89,6 +102,9 @@ class Arguments:
             "callbacks": _callbacks(callbacks), "progress": _check.boolean(progress, "progress"),
             "n_threads": _check.integer(n_threads, "n_threads", minimum=1, maximum=MAX_THREADS),
             "checkpoint_every": _check.integer(checkpoint_every, "checkpoint_every", minimum=1)}
+        self.data_alone = (validation is class_weight is checkpoint_path is None and self.metrics is _NO_METRICS
+                           and not self.common["optimizer"].solver)
+        self._like = None, 0, {}         # kind of a network, rows, and the options that follow, but for the data
 
     @property
     def same_for_all(self):
@@ -97,6 +113,8 @@ class Arguments:
 
     def of(self, network, X, Y, sample_weight):
         """`Options` for one network and its data, or the error that names the argument; nothing is changed."""
+        if self.data_alone and sample_weight is None and (options := self._like_before(network, X, Y)) is not None:
+            return options
         weights, epochs = (sample_weight, self.class_weight), self.common["epochs"]
         if Y is None:
             train, held, split_seed = _chunks(network, X, epochs, *weights, self.validation)
@@ -118,6 +136,23 @@ class Arguments:
         if options.checkpoint_path is not None:
             options.record = record(options)
             _check_checkpoint(network, options)
+        options.manner = training.manner(network, options)
+        if self.data_alone and n is not None and not options.manner.in_parts:
+            fields = {**options.__dict__, "train": None}
+            self._like = network._kind, n, fields        # one assignment: threads may read meanwhile
+        return options
+
+    def _like_before(self, network, X, Y):
+        """The options of a network of the same kind, and with as many rows, as one before; None for any other, and
+        for data that are not what the kernels take."""
+        kind, n, fields = self._like
+        if kind != network._kind or not core.are_examples(X, Y, network._sizes[0], network._sizes[-1]) or len(X) != n:
+            return None
+        losses.check_targets(Y, network._loss_number)
+        check_finite(network)
+        options, state = object.__new__(Options), network._training_state
+        options.__dict__ = {**fields, "train": examples.Examples(X, Y, None),
+                            "split_seed": None if state is None else state.split_seed}
         return options
 
 

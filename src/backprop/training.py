@@ -16,7 +16,7 @@ from backprop import _check, _memory, _order, _sparse, optimizers, schedules, so
 from backprop._dispatch import core
 from backprop.errors import DivergenceError
 from backprop.history import History
-from backprop.measure import Measured
+from backprop.measure import Measured, wanted
 
 logger = logging.getLogger("backprop")
 logger.addHandler(logging.NullHandler())     # silent unless the application asks
@@ -94,6 +94,36 @@ class TrainingState:
                    values.get("checkpoint"))
 
 
+@dataclass(slots=True)
+class Manner:
+    """What follows from the options and the kind of a network, the same for all networks that share both."""
+
+    columns: tuple                         # names of the history's columns beyond the usual
+    in_parts: bool                         # whether an epoch is trained on part by part: `sources`
+    listened: bool                         # whether something must be done between any two epochs
+    measured: bool                         # whether anything is measured besides the loss
+    draws: bool                            # whether the network's generator may be drawn from
+    budgets: bool                          # whether anything but the epochs bounds the training
+    block: int                             # rows of a batch that the kernels hold at a time
+    n_threads: int                         # of the team
+    schedule: dict | None                  # the schedule's description
+
+
+def manner(network, options):
+    """The `Manner` of checked options, for `options.manner`."""
+    o, streamed = options, isinstance(options.train, sources.Chunks)
+    in_parts = streamed or isinstance(o.train.X, _sparse.SparseRows)
+    measured = wanted(o)
+    listened = (bool(o.callbacks) or o.target_loss is not None or o.monitor is not None or measured
+                or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0
+                or network._own_loss is not None or in_parts)
+    return Manner(
+        columns=tuple(o.columns()), in_parts=in_parts, listened=listened, measured=measured,
+        draws=streamed or o.shuffle or o.dropout is not None,
+        budgets=o.max_updates is not None or o.max_seconds is not None or o.checkpoint_path is not None,
+        block=min(o.batch_size, MAX_BLOCK), n_threads=_team_size(network, o), schedule=o.schedule.to_dict())
+
+
 @dataclass
 class Dropout:
     """What the core reads to drop units of hidden layers."""
@@ -104,7 +134,7 @@ class Dropout:
     memory: np.ndarray
 
 
-@dataclass
+@dataclass(slots=True)
 class Task:
     """What one call of the core reads: data, options, state and buffers."""
 
@@ -164,14 +194,17 @@ def steps(network, options, pace=pace):
     thrown into it ends the training there, with the parameters as they were before the job. `pace` gives the seconds
     that the next job may take; it is called wherever Ctrl-C is to be heard, and may raise.
     """
-    with network._exclusive("train"):
+    network._enter("train")
+    try:
         return (yield from _books(network, options, pace))
+    finally:
+        network._leave()
 
 
 def _books(network, options, pace):
     """What stands around the epochs: the history, and its end whatever way the training ends."""
-    history, earlier = History(options.columns()), network.history
-    before = _remembered(network)
+    history, earlier = History(options.manner.columns), network.history
+    before = _remembered(network, options.manner.draws)
     network._earlier_history = earlier if earlier is not None and earlier.stop_reason is None else None
     network.history = history
     first = network.epochs_trained
@@ -201,19 +234,20 @@ def _books(network, options, pace):
     return history
 
 
-def _remembered(network):
-    """What a call of `train` changes besides parameters and slots, for `_restore`."""
+def _remembered(network, draws):
+    """What a call of `train` changes besides parameters and slots, for `_restore`; the generator where it `draws`."""
     state = network._training_state
     fields = None if state is None else {**vars(state), "numbers": state.numbers.copy(),
                                          "schedule_state": dict(state.schedule_state)}
-    return fields, network._stopping_state, network.history, network._generator.bit_generator.state
+    return fields, network._stopping_state, network.history, network._generator.bit_generator.state if draws else None
 
 
 def _restore(network, remembered):
     """After a call that failed in its first epoch: the network as it was before, whose parameters are back already."""
     fields, network._stopping_state, network.history, generator = remembered
     network._training_state = None if fields is None else TrainingState(**fields)
-    network._generator.bit_generator.state = generator
+    if generator is not None:
+        network._generator.bit_generator.state = generator
 
 
 class _Run:
@@ -221,42 +255,35 @@ class _Run:
 
     def __init__(self, network, options, history, generator, pace):
         self.network, self.options, self.history, self.pace = network, options, history, pace
-        self.state = _training_state(network, options)
-        streamed = isinstance(options.train, sources.Chunks)
-        self.in_parts = streamed or isinstance(options.train.X, _sparse.SparseRows)
-        self.n = np.inf if streamed else len(options.train)      # a stream tells at the end of an epoch
+        self.state = state = _training_state(network, options)
+        self.manner = manner = options.manner
+        self.n = np.inf if isinstance(options.train, sources.Chunks) else len(options.train)   # a stream tells at its end
         self.part, self.stopping = None, False
-        block = min(options.batch_size, MAX_BLOCK)
-        gradient, memory, online_memory = _memory.each(
-            network._parameters.size, core.work_size(network._plan, block, options.n_threads),
-            core.online_size(network._plan))
+        gradient, memory, online_memory = core.buffers(network._plan, manner.block, manner.n_threads)
         self.task = Task(
-            X=None, Y=None, weight=None, batch_size=options.batch_size, block=block,
-            optimizer=self.state.optimizer.number, numbers=self.state.numbers, slots=self.state.slots,
-            gradient=gradient, memory=memory, online_memory=online_memory, nonzero=None,
-            l1=options.l1, l2=options.l2, clip_norm=options.clip_norm, max_norm=options.max_norm,
-            dropout=self._dropout(block), n_threads=_team_size(network, options))
-        if not self.in_parts:
+            None, None, None, options.batch_size, manner.block, state.optimizer.number, state.numbers, state.slots,
+            gradient, memory, online_memory, None, options.l1, options.l2, options.clip_norm, options.max_norm,
+            None if options.dropout is None else self._dropout(manner.block), manner.n_threads)
+        if not manner.in_parts:
             self._take(options.train)
         self.updates_per_epoch = -(-self.n // options.batch_size)
         self.updates = 0
-        self.measured = Measured(network, options, self._slice_rows)
+        self.measured = Measured(network, options, self._slice_rows) if manner.measured else None
         self.best = None
         if options.monitor is not None:
-            arrays = [network._parameters, self.state.slots, self.state.numbers]
+            arrays = [network._parameters, state.slots, state.numbers]
             self.best = stopping.Best(options.early_stopping, options.monitor, arrays, network._stopping_state)
         network._stopping_state = None if self.best is None else self.best.state
         self.first, self.last_epoch = network.epochs_trained, network.epochs_trained + options.epochs
-        self.listeners = self._somebody_listens()
         self.started, self.away = time.perf_counter(), 0.0       # away: seconds that were spent on other networks
         self.rows_per_second = 1e9 / (500 + network.n_parameters)    # a cautious guess until a call has been measured
-        self.singly = self.listeners                 # whether each epoch is a call of the core of its own
+        self.singly = manner.listened                # whether each epoch is a call of the core of its own
         self.generator, self.drawn = None, 0         # its state, once dropout has its key, after so many epochs
         if options.shuffle:
             self.generator = generator if options.dropout is None else network._generator.bit_generator.state
         self.mark, self.inner = [array.copy() for array in self._arrays()], None      # for failures, see `_rewound`
-        self.marked = network.epochs_trained, self.state.visits
-        self.solver = solvers.make(self)
+        self.marked = network.epochs_trained, state.visits
+        self.solver = solvers.make(self) if options.optimizer.solver or manner.in_parts else None
         self.bar = _progress_bar(options.epochs) if options.progress else None   # last: nothing may fail after it
 
     def _take(self, part):
@@ -279,21 +306,12 @@ class _Run:
         return starts, index, values
 
     def _dropout(self, block):
-        """The core's `Dropout` for up to `block` rows at a time, with the key of the network's training; or None."""
+        """The core's `Dropout` for up to `block` rows at a time, with the key of the network's training."""
         network, state, rates = self.network, self.state, self.options.dropout
-        if rates is None:
-            return None
         if state.dropout_key is None:
             state.dropout_key = int(network._generator.integers(2**64, dtype=np.uint64))
         memory = _memory.zeros(core.dropout_size(network._plan, rates, block))
         return Dropout(rates, state.dropout_key, state.visits, memory)
-
-    def _somebody_listens(self):
-        """Whether something must be done between any two epochs."""
-        o = self.options
-        return (bool(o.callbacks) or o.target_loss is not None or self.best is not None or self.measured.anything
-                or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0
-                or self.network._own_loss is not None or self.in_parts)
 
     def epochs(self):
         """All epochs, a generator of jobs; returns the stop reason."""
@@ -417,8 +435,10 @@ class _Run:
 
     def _epochs_at_once(self, left):
         """How many whole epochs the next call of the core may hold: what fits a slice and the budget; perhaps none."""
-        return int(min(left, SLICE_EPOCHS, self._until_checkpoint(), self._slice_rows() // self.n,
-                       self._updates_left() // self.updates_per_epoch))
+        most = min(left, SLICE_EPOCHS, self._slice_rows() // self.n)
+        if self.manner.budgets:
+            most = min(most, self._until_checkpoint(), self._updates_left() // self.updates_per_epoch)
+        return int(most)
 
     def slice_seconds(self):
         """How long the core may work until Ctrl-C and the clock are looked at again."""
@@ -443,23 +463,22 @@ class _Run:
         state.numbers[0] = _check.real(rate, f"schedule: the learning rate of epoch {epoch}", minimum=0.0)
 
     def _orders(self, count):
-        """(count, n) indices: the order of visits in each of the next epochs."""
-        orders = np.arange(self.n, dtype=np.intp).reshape(1, -1).repeat(count, axis=0)
-        return _order.shuffle(orders, self.network._generator) if self.options.shuffle else orders
+        """(count n,) indices: the order of visits in each of the next epochs."""
+        return _order.visits(self.n, count, self.network._generator if self.options.shuffle else None)
 
     def _many(self, count):
         """(Σ w C of each epoch, examples visited in an epoch) after `count` epochs in one call of the core."""
         totals = np.zeros(count)
-        yield from self._call(self._orders(count).ravel(), self.n, totals, self.mark)
+        yield from self._call(self._orders(count), self.n, totals, self.mark)
         self.updates += count * self.updates_per_epoch
         return totals, self.n
 
     def _one(self):
         """(Σ w C, examples visited) of one epoch, which ends early where a budget is spent within it."""
         totals = np.zeros(1)
-        if self.in_parts:
+        if self.manner.in_parts:
             return totals, (yield from self._visit_parts(totals))
-        return totals, (yield from self._visit(self._orders(1).ravel(), totals))
+        return totals, (yield from self._visit(self._orders(1), totals))
 
     def _visit(self, order, totals, fresh=True):
         """Train in slices of whole batches, until a budget is spent; returns how many examples were visited.
@@ -506,7 +525,7 @@ class _Run:
         if isinstance(train, sources.Chunks):
             self.n = np.inf
             return train.parts(self.network.epochs_trained, batch_size)
-        return sources.dense(train, batch_size, self._orders(1).ravel())
+        return sources.dense(train, batch_size, self._orders(1))
 
     def _train_beside(self, part, totals, parts, fresh):
         """(examples visited, the next part or None); the training has a thread of its own where it is worth one."""
@@ -585,13 +604,13 @@ class _Run:
         network, history, count = self.network, self.history, len(totals)
         rate = None if self.options.optimizer.solver else float(self.state.numbers[0])
         columns = network.epochs_trained + 1, totals, visited, self._penalty(), rate, seconds
-        if self.measured.anything:
+        if self.measured is not None:
             measured = {name: [value] for name, value in self.measured.values().items()}
             history.extend({**_columns(*columns), **measured}, count)
         else:
             history.extend_later(_columns, columns, count)
         network.epochs_trained += count
-        if self.listeners or self.bar is not None:
+        if self.manner.listened or self.bar is not None:
             return self._tell(count)
         return None
 
@@ -683,7 +702,7 @@ def _training_state(network, options):
             state.visits, state.dropout_key = old.visits, old.dropout_key
         network._training_state = state
         network._stopping_state = None
-    description = schedule.to_dict()
+    description = options.manner.schedule
     if description is None or description != state.schedule:
         state.schedule, state.schedule_state = description, schedule.new_state()
     state.split_seed, state.checkpoint = options.split_seed, options.record

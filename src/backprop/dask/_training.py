@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from backprop import _check, _memory, examples, options, solvers, sources
+from backprop import _check, _memory, examples, options, solvers, sources, training
 from backprop._dispatch import core
 from backprop.errors import DivergenceError
 
@@ -103,6 +103,7 @@ class Plan:
         if out.checkpoint_path is not None:
             out.record = options.record(out)
             options._check_checkpoint(network, out)
+        out.manner = training.manner(network, out)
         return out
 
 

@@ -87,14 +87,14 @@ cdef void free_job(object capsule) noexcept:
 
 cdef int read_rule(Task *c, task) except -1:
     """The rule of descent and what stands around it, from a `backprop.training.Task`."""
-    cdef double[::1] h = task.numbers
-    cdef double[:, ::1] slots = task.slots
-    cdef double[::1] gradient = task.gradient
+    cdef double[:, ::1] slots
     c.optimizer = &OPTIMIZERS[<Py_ssize_t>task.optimizer]
-    c.h = &h[0]
-    c.s = &slots[0, 0] if c.optimizer.n_slots > 0 else NULL
-    c.t = &slots[1, 0] if c.optimizer.n_slots > 1 else NULL
-    c.gradient = &gradient[0]
+    c.h = <double *>values_of(task.numbers)
+    if c.optimizer.n_slots > 0:
+        slots = task.slots
+        c.s = &slots[0, 0]
+        c.t = &slots[1, 0] if c.optimizer.n_slots > 1 else NULL
+    c.gradient = <double *>values_of(task.gradient)
     c.l1, c.l2, c.clip_norm, c.max_norm = task.l1, task.l2, task.clip_norm, task.max_norm
     return 0
 
@@ -109,28 +109,23 @@ def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, doubl
     if j == NULL:
         raise MemoryError
     capsule = PyCapsule_New(j, JOB, free_job)
-    cdef const double[:, ::1] X = task.X
-    cdef const double[:, ::1] Y = task.Y
-    cdef const double[::1] weight = task.weight
-    cdef double[::1] memory = task.memory
     cdef Task *c = &j.task
     j.net = network_of(plan)
     j.batch_size, j.rows_per_part, j.parts = task.batch_size, rows_per_part, losses.shape[0]
     j.losses = &losses[0]
     j.barrier.T = n_threads
-    c.X, c.Y, c.order = &X[0, 0], &Y[0, 0], &order[0]
+    c.X, c.Y, c.order = values_of(task.X), values_of(task.Y), &order[0]
+    weight = task.weight
     if weight is not None:
-        c.weight = &weight[0]
+        c.weight = values_of(weight)
     read_rule(c, task)
     c.plain = c.optimizer.step == sgd and c.l1 == 0.0 and c.l2 == 0.0 and c.clip_norm == 0.0
-    carve(j.net, &j.work, &memory[0], task.block, task.n_threads)
+    carve(j.net, &j.work, <double *>values_of(task.memory), task.block, task.n_threads)
     c.dropout = dropout_of(j.net, &j.work, task.dropout)
     j.one_by_one = (c.plain and j.batch_size == 1 and n_threads == 1 and c.max_norm == 0.0
                     and c.dropout.rate == NULL)
-    cdef double[::1] online_memory
     if j.one_by_one:
-        online_memory = task.online_memory
-        carve_online(j.net, &j.online, &online_memory[0])
+        carve_online(j.net, &j.online, <double *>values_of(task.online_memory))
         j.sparse = nonzero_of(task.nonzero)
     return capsule
 
