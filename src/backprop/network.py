@@ -699,14 +699,14 @@ class Network:
         """
         from backprop import options, training
 
-        checked = options.check(
+        checked, examples = options.check(
             self, X, Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
             shuffle=shuffle, sample_weight=sample_weight, class_weight=class_weight, validation=validation,
             early_stopping=early_stopping, schedule=schedule, metrics=metrics, l1=l1, l2=l2, dropout=dropout,
             clip_norm=clip_norm, max_norm=max_norm, max_seconds=max_seconds, max_updates=max_updates,
             target_loss=target_loss, callbacks=callbacks, progress=progress, n_threads=n_threads,
             checkpoint_path=checkpoint_path, checkpoint_every=checkpoint_every)
-        return training.run(self, checked)
+        return training.run(self, checked, examples)
 
     # ---- words ---------------------------------------------------------------------------------------------------
 

@@ -94,36 +94,6 @@ class TrainingState:
                    values.get("checkpoint"))
 
 
-@dataclass(slots=True)
-class Manner:
-    """What follows from the options and the kind of a network, the same for all networks that share both."""
-
-    columns: tuple                         # names of the history's columns beyond the usual
-    in_parts: bool                         # whether an epoch is trained on part by part: `sources`
-    listened: bool                         # whether something must be done between any two epochs
-    measured: bool                         # whether anything is measured besides the loss
-    draws: bool                            # whether the network's generator may be drawn from
-    budgets: bool                          # whether anything but the epochs bounds the training
-    block: int                             # rows of a batch that the kernels hold at a time
-    n_threads: int                         # of the team
-    schedule: dict | None                  # the schedule's description
-
-
-def manner(network, options):
-    """The `Manner` of checked options, for `options.manner`."""
-    o, streamed = options, isinstance(options.train, sources.Chunks)
-    in_parts = streamed or isinstance(o.train.X, _sparse.SparseRows)
-    measured = wanted(o)
-    listened = (bool(o.callbacks) or o.target_loss is not None or o.monitor is not None or measured
-                or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0
-                or network._own_loss is not None or in_parts)
-    return Manner(
-        columns=tuple(o.columns()), in_parts=in_parts, listened=listened, measured=measured,
-        draws=streamed or o.shuffle or o.dropout is not None,
-        budgets=o.max_updates is not None or o.max_seconds is not None or o.checkpoint_path is not None,
-        block=min(o.batch_size, MAX_BLOCK), n_threads=_team_size(network, o), schedule=o.schedule.to_dict())
-
-
 @dataclass
 class Dropout:
     """What the core reads to drop units of hidden layers."""
@@ -135,34 +105,76 @@ class Dropout:
 
 
 @dataclass(slots=True)
-class Task:
-    """What one call of the core reads: data, options, state and buffers."""
+class Rule:
+    """What the calls of the core read that is the same for all networks of a `Manner`."""
 
+    optimizer: int
+    batch_size: int
+    block: int                             # rows of a batch that the kernels hold at a time
+    l1: float
+    l2: float
+    clip_norm: float
+    max_norm: float
+    n_threads: int                         # of the team
+
+
+@dataclass(slots=True)
+class Task:
+    """What one call of the core reads: data, state and buffers."""
+
+    rule: Rule
     X: np.ndarray
     Y: np.ndarray
     weight: np.ndarray | None
-    batch_size: int
-    block: int
-    optimizer: int
     numbers: np.ndarray
     slots: np.ndarray
     gradient: np.ndarray
     memory: np.ndarray
     online_memory: np.ndarray
     nonzero: tuple | None
-    l1: float
-    l2: float
-    clip_norm: float
-    max_norm: float
     dropout: Dropout | None
-    n_threads: int
+
+
+@dataclass(slots=True)
+class Manner:
+    """What follows from the options and the kind of a network, the same for all networks that share both."""
+
+    columns: tuple                         # names of the history's columns beyond the usual
+    in_parts: bool                         # whether an epoch is trained on part by part: `sources`
+    listened: bool                         # whether something must be done between any two epochs
+    measured: bool                         # whether anything is measured besides the loss
+    draws: bool                            # whether the network's generator may be drawn from
+    budgets: bool                          # whether anything but the epochs bounds the training
+    schedule: dict | None                  # the schedule's description
+    no_slots: np.ndarray | None            # (0, n_padded), of an optimizer that has none
+    lists: bool                            # whether lists of the non-zero inputs may pay: `_nonzero`
+    rule: Rule
+
+
+def manner(network, options, train):
+    """The `Manner` of checked options, for `options.manner`."""
+    o, streamed, sizes = options, isinstance(train, sources.Chunks), network._sizes
+    in_parts = streamed or isinstance(train.X, _sparse.SparseRows)
+    measured = wanted(o)
+    listened = (bool(o.callbacks) or o.target_loss is not None or o.monitor is not None or measured
+                or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0
+                or network._own_loss is not None or in_parts)
+    rule = Rule(o.optimizer.number, o.batch_size, min(o.batch_size, MAX_BLOCK), o.l1, o.l2, o.clip_norm, o.max_norm,
+                _team_size(network, o))
+    return Manner(
+        columns=tuple(o.columns(streamed)), in_parts=in_parts, listened=listened, measured=measured,
+        draws=streamed or o.shuffle or o.dropout is not None,
+        budgets=o.max_updates is not None or o.max_seconds is not None or o.checkpoint_path is not None,
+        schedule=o.schedule.to_dict(),
+        no_slots=None if o.optimizer.n_slots else np.empty((0, network._parameters.size)),
+        lists=o.batch_size == 1 and sizes[1] > 1 and sizes[0] >= SPARSE_MIN_INPUTS, rule=rule)
 
 
 # ---- the loop --------------------------------------------------------------------------------------------------------
 
-def run(network, options):
-    """Train `network` in place; returns its `History`."""
-    return drive(steps(network, options))
+def run(network, options, train):
+    """Train `network` in place on the examples or chunks `train`; returns its `History`."""
+    return drive(steps(network, options, train))
 
 
 def drive(training):
@@ -187,7 +199,7 @@ def pace():
     return SLICE_SECONDS
 
 
-def steps(network, options, pace=pace):
+def steps(network, options, train, pace=pace):
     """The training of `network` as a generator, which leaves its jobs to the caller and returns its `History`.
 
     It yields (job of the core, threads for it) and is sent (status, parts trained, seconds) of the work done. What is
@@ -196,12 +208,12 @@ def steps(network, options, pace=pace):
     """
     network._enter("train")
     try:
-        return (yield from _books(network, options, pace))
+        return (yield from _books(network, options, train, pace))
     finally:
         network._leave()
 
 
-def _books(network, options, pace):
+def _books(network, options, train, pace):
     """What stands around the epochs: the history, and its end whatever way the training ends."""
     history, earlier = History(options.manner.columns), network.history
     before = _remembered(network, options.manner.draws)
@@ -210,7 +222,7 @@ def _books(network, options, pace):
     first = network.epochs_trained
     untouched = None
     try:
-        loop = _Run(network, options, history, before[-1], pace)
+        loop = _Run(network, options, train, history, before[-1], pace)
     except BaseException:                        # no memory, or Ctrl-C: nothing has begun
         _restore(network, before)
         network._earlier_history = None
@@ -253,22 +265,20 @@ def _restore(network, remembered):
 class _Run:
     """One call of `train`: the task for the core, the clock, and what is told after each epoch."""
 
-    def __init__(self, network, options, history, generator, pace):
-        self.network, self.options, self.history, self.pace = network, options, history, pace
+    def __init__(self, network, options, train, history, generator, pace):
+        self.network, self.options, self.train, self.history, self.pace = network, options, train, history, pace
         self.state = state = _training_state(network, options)
         self.manner = manner = options.manner
-        self.n = np.inf if isinstance(options.train, sources.Chunks) else len(options.train)   # a stream tells at its end
+        self.n = np.inf if isinstance(train, sources.Chunks) else len(train)     # a stream tells at the end of an epoch
         self.part, self.stopping = None, False
-        gradient, memory, online_memory = core.buffers(network._plan, manner.block, manner.n_threads)
-        self.task = Task(
-            None, None, None, options.batch_size, manner.block, state.optimizer.number, state.numbers, state.slots,
-            gradient, memory, online_memory, None, options.l1, options.l2, options.clip_norm, options.max_norm,
-            None if options.dropout is None else self._dropout(manner.block), manner.n_threads)
+        self.task = Task(manner.rule, None, None, None, state.numbers, state.slots,
+                         *core.buffers(network._plan, manner.rule.block, manner.rule.n_threads), None,
+                         None if options.dropout is None else self._dropout(manner.rule.block))
         if not manner.in_parts:
-            self._take(options.train)
+            self._take(train)
         self.updates_per_epoch = -(-self.n // options.batch_size)
         self.updates = 0
-        self.measured = Measured(network, options, self._slice_rows) if manner.measured else None
+        self.measured = Measured(network, options, train, self._slice_rows) if manner.measured else None
         self.best = None
         if options.monitor is not None:
             arrays = [network._parameters, state.slots, state.numbers]
@@ -281,29 +291,21 @@ class _Run:
         self.generator, self.drawn = None, 0         # its state, once dropout has its key, after so many epochs
         if options.shuffle:
             self.generator = generator if options.dropout is None else network._generator.bit_generator.state
-        self.mark, self.inner = [array.copy() for array in self._arrays()], None      # for failures, see `_rewound`
+        self.mark = (network._parameters.copy(), state.slots if manner.no_slots is not None else state.slots.copy(),
+                     state.numbers.copy())           # for failures, see `_rewound`
+        self.inner = None
         self.marked = network.epochs_trained, state.visits
         self.solver = solvers.make(self) if options.optimizer.solver or manner.in_parts else None
         self.bar = _progress_bar(options.epochs) if options.progress else None   # last: nothing may fail after it
 
     def _take(self, part):
         """Show dense examples to the core."""
-        self.part, self.task.X, self.task.weight = part, part.X, part.weight
-        self.task.Y = part.Y if self.network._own_loss is None else np.zeros(part.Y.shape)
-        self.task.nonzero = self._nonzero(part.X)
-
-    def _nonzero(self, X):
-        """Lists of the non-zero inputs where the one-example kernel gains by skipping the others; else None."""
-        units = self.network._sizes[1]
-        if self.options.batch_size > 1 or units == 1 or X.shape[1] < SPARSE_MIN_INPUTS:
-            return None
-        starts = np.empty(X.shape[0] + 1, dtype=np.int64)
-        core.count_nonzero(X, starts)
-        if starts[-1] > SPARSE_MAX_DENSITY * X.size:
-            return None
-        index, values = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1])
-        core.gather_nonzero(X, starts, index, values)
-        return starts, index, values
+        task = self.task
+        self.part, task.X, task.Y, task.weight = part, part.X, part.Y, part.weight
+        if self.network._own_loss is not None:
+            task.Y = np.zeros(part.Y.shape)
+        if self.manner.lists:
+            task.nonzero = _nonzero(part.X)
 
     def _dropout(self, block):
         """The core's `Dropout` for up to `block` rows at a time, with the key of the network's training."""
@@ -321,12 +323,15 @@ class _Run:
             return self.solver.run()
         done = 0
         while done < self.options.epochs:
-            if done and (reason := self._budget_spent()):
+            if done and self.manner.budgets and (reason := self._budget_spent()):
                 return reason
             self._set_mark()
             count = 0 if self.singly else self._epochs_at_once(self.options.epochs - done)
             try:
-                reason, visited = yield from self._train(count)
+                self._set_rate()
+                started = self.seconds()
+                totals, visited = yield from (self._many(count) if count > 0 else self._one())
+                reason = self._record(totals, visited, self.seconds() - started)
             except BaseException as error:
                 failed = isinstance(error, Exception)        # else Ctrl-C, which leaves what was learnt within an epoch
                 back = (failed or count > 0 or self.state.visits == self.marked[1]) and self._rewound()
@@ -339,18 +344,9 @@ class _Run:
             if reason is not None:
                 return reason
             done += max(count, 1)
-            self._checkpoint()
+            if self.options.checkpoint_path is not None:
+                self._checkpoint()
         return "epochs"
-
-    def _train(self, count):
-        """The next `count` epochs and their books; (stop reason or None, examples visited in an epoch).
-
-        `count` is 0 for one epoch in as many calls of the core as it takes.
-        """
-        self._set_rate()
-        started = self.seconds()
-        totals, visited = yield from (self._many(count) if count > 0 else self._one())
-        return self._record(totals, visited, self.seconds() - started), visited
 
     # an epoch that fails
 
@@ -521,7 +517,7 @@ class _Run:
 
     def _parts(self):
         """The parts of the next epoch, one by one."""
-        train, batch_size = self.options.train, self.options.batch_size
+        train, batch_size = self.train, self.options.batch_size
         if isinstance(train, sources.Chunks):
             self.n = np.inf
             return train.parts(self.network.epochs_trained, batch_size)
@@ -545,10 +541,10 @@ class _Run:
     def _call(self, order, rows, totals, before):
         """One call of the core; on divergence, and if Ctrl-C hides the status, the arrays `before` it come back."""
         network, state, status = self.network, self.state, None
-        job = core.job(network._plan, self.task, order, rows, totals, self.task.n_threads)
+        job = core.job(network._plan, self.task, order, rows, totals)
         left = time.perf_counter()
         try:
-            status, parts, seconds = yield job, self.task.n_threads
+            status, parts, seconds = yield job, self.task.rule.n_threads
         finally:
             if status != 0:
                 for array, kept in zip(self._arrays(), before):
@@ -593,7 +589,7 @@ class _Run:
             self._rewound()
             raise
         self._set_mark()
-        if reason is None:
+        if reason is None and self.options.checkpoint_path is not None:
             self._checkpoint()
         if reason is None and self.network.epochs_trained == self.last_epoch:
             return "epochs"
@@ -655,6 +651,17 @@ def _columns(first, totals, visited, penalty, rate, seconds):
             "examples_per_second": [visited * count / max(seconds, 1e-9)] * count}
 
 
+def _nonzero(X):
+    """Lists of the non-zero inputs where the one-example kernel gains by skipping the others; else None."""
+    starts = np.empty(X.shape[0] + 1, dtype=np.int64)
+    core.count_nonzero(X, starts)
+    if starts[-1] > SPARSE_MAX_DENSITY * X.size:
+        return None
+    index, values = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1])
+    core.gather_nonzero(X, starts, index, values)
+    return starts, index, values
+
+
 def processors():
     """Processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -696,7 +703,7 @@ def _training_state(network, options):
         state.optimizer = optimizer
     else:
         old, shape = state, (optimizer.n_slots, network._parameters.size)
-        slots = _memory.zeros(*shape) if optimizer.n_slots else np.empty(shape)
+        slots = _memory.zeros(*shape) if optimizer.n_slots else options.manner.no_slots
         state = TrainingState(optimizer, optimizer.numbers(), slots)
         if old is not None:
             state.visits, state.dropout_key = old.visits, old.dropout_key

@@ -98,7 +98,8 @@ def train(network: Network, X, Y, mode: str = "sync", client=None, sample_weight
     with connected(client, len(parts)) as client:
         cluster = Cluster(client, _kind(network), parts)
         try:
-            return training.run(network, plan.options(network, Elsewhere(cluster, plan)))
+            examples = Elsewhere(cluster, plan)
+            return training.run(network, plan.options(network, examples), examples)
         finally:
             cluster.close()
 

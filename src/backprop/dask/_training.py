@@ -91,19 +91,19 @@ class Plan:
         batch_size = len(train) if a.batch_size == "full" else min(a.batch_size, len(train))
         out = object.__new__(options.Options)
         out.__dict__.update(
-            a.common, train=train, validation=held, split_seed=None if state is None else state.split_seed,
+            a.common, n_threads=1, validation=held, split_seed=None if state is None else state.split_seed,
             batch_size=batch_size, shuffle=False, plateau=None, monitor=None,
             metrics=options._metrics(a.metrics if a.metrics is not options._NO_METRICS else (), train, held, network),
             dropout=None, record=None, checkpoint_path=None if a.checkpoint_path is None else
             options._checkpoint_path(a.checkpoint_path, network))
-        options._monitors(out)
+        options._monitors(out, True)
         if out.optimizer.solver:
             solvers.check(network, out)
         options.check_finite(network)
         if out.checkpoint_path is not None:
-            out.record = options.record(out)
+            out.record = options.record(out, train)
             options._check_checkpoint(network, out)
-        out.manner = training.manner(network, out)
+        out.manner = training.manner(network, out, train)
         return out
 
 
@@ -111,9 +111,8 @@ class _Remote:
     """A solver whose epochs are made on a cluster; an epoch that fails is undone."""
 
     def __init__(self, loop):
-        self.loop, self.network, self.train = loop, loop.network, loop.options.train
+        self.loop, self.network, self.train = loop, loop.network, loop.train
         self.ask = self.train.cluster.ask
-        loop.task.n_threads = 1
 
     def run(self):
         loop, generator = self.loop, self.network._generator.bit_generator
@@ -186,7 +185,7 @@ class RemoteLBFGS(solvers.LBFGS):
     """L-BFGS whose values and gradients are sums over partitions, in their order."""
 
     def __init__(self, loop):
-        self.loop, self.network, self.train = loop, loop.network, loop.options.train
+        self.loop, self.network, self.train = loop, loop.network, loop.train
         self.hyper, self.decay = loop.options.optimizer.hyper, self._compact_l2()
         self.gradient, self.visited, self.sum = _memory.zeros(self.network._parameters.size), 0, 0.0
         self.ask = self.train.cluster.ask

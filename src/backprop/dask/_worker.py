@@ -51,11 +51,11 @@ class Partitions:
             network = self.network.copy()
             network._parameters[...] = parameters
             network._generator = np.random.default_rng([key, number])
-            checked = options.Arguments(**arguments).of(network, part.X, part.Y, None)
+            checked, examples = options.Arguments(**arguments).of(network, part.X, part.Y, None)
             if part.weight is not None:
-                checked.train.weight = part.weight / weight_mean
+                examples.weight = part.weight / weight_mean
             state = network._training_state = training.TrainingState(checked.optimizer, numbers.copy(), slots.copy())
-            history = training.run(network, checked)
+            history = training.run(network, checked, examples)
             return network._parameters, state.slots, state.numbers, history.loss[-1] * len(part), len(part)
 
         return self._each(train)

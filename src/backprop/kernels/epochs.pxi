@@ -88,18 +88,19 @@ cdef void free_job(object capsule) noexcept:
 cdef int read_rule(Task *c, task) except -1:
     """The rule of descent and what stands around it, from a `backprop.training.Task`."""
     cdef double[:, ::1] slots
-    c.optimizer = &OPTIMIZERS[<Py_ssize_t>task.optimizer]
+    rule = task.rule
+    c.optimizer = &OPTIMIZERS[<Py_ssize_t>rule.optimizer]
     c.h = <double *>values_of(task.numbers)
     if c.optimizer.n_slots > 0:
         slots = task.slots
         c.s = &slots[0, 0]
         c.t = &slots[1, 0] if c.optimizer.n_slots > 1 else NULL
     c.gradient = <double *>values_of(task.gradient)
-    c.l1, c.l2, c.clip_norm, c.max_norm = task.l1, task.l2, task.clip_norm, task.max_norm
+    c.l1, c.l2, c.clip_norm, c.max_norm = rule.l1, rule.l2, rule.clip_norm, rule.max_norm
     return 0
 
 
-def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, double[::1] losses, int n_threads=1):
+def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, double[::1] losses):
     """A call of the core, ready to `work`: train over `order`, whose rows fall into parts of `rows_per_part` visits.
 
     A part is an epoch or a piece of one. `task` is a `backprop.training.Task`; Σ w_i C_i over part e is added to
@@ -110,8 +111,10 @@ def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, doubl
         raise MemoryError
     capsule = PyCapsule_New(j, JOB, free_job)
     cdef Task *c = &j.task
+    rule = task.rule
+    cdef int n_threads = rule.n_threads
     j.net = network_of(plan)
-    j.batch_size, j.rows_per_part, j.parts = task.batch_size, rows_per_part, losses.shape[0]
+    j.batch_size, j.rows_per_part, j.parts = rule.batch_size, rows_per_part, losses.shape[0]
     j.losses = &losses[0]
     j.barrier.T = n_threads
     c.X, c.Y, c.order = values_of(task.X), values_of(task.Y), &order[0]
@@ -120,7 +123,7 @@ def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, doubl
         c.weight = values_of(weight)
     read_rule(c, task)
     c.plain = c.optimizer.step == sgd and c.l1 == 0.0 and c.l2 == 0.0 and c.clip_norm == 0.0
-    carve(j.net, &j.work, <double *>values_of(task.memory), task.block, task.n_threads)
+    carve(j.net, &j.work, <double *>values_of(task.memory), rule.block, n_threads)
     c.dropout = dropout_of(j.net, &j.work, task.dropout)
     j.one_by_one = (c.plain and j.batch_size == 1 and n_threads == 1 and c.max_norm == 0.0
                     and c.dropout.rate == NULL)
@@ -154,7 +157,7 @@ def step_from_gradient(plan, task):
     cdef uint64_t flags
     memset(&c, 0, sizeof(Task))
     read_rule(&c, task)
-    carve(net, &work, &memory[0], task.block, task.n_threads)
+    carve(net, &work, &memory[0], task.rule.block, task.rule.n_threads)
     with nogil:
         flags = bp_flush_subnormals()
         step(net, &c, 0, net.n_padded, &who)
