@@ -108,7 +108,8 @@ class Network:
 
     def _bind(self):
         """Everything that follows from the parameter vector: the views, the core's plan, the buffer for one example."""
-        self._kind = (tuple(self._sizes), tuple(self._activations), self._loss_number, self._bias, self._own_loss is None)
+        self._kind = (tuple(self._sizes), tuple(self._activations), self._loss_number, self._bias,
+                      self._own_loss is None)
         numbers = [activations.number(name) for name in self._activations]
         self._n_parameters = sum((n_in + self._bias) * n_out for n_in, n_out in zip(self._sizes, self._sizes[1:]))
         self._weights, self._biases = self._split(self._parameters)
@@ -699,13 +700,13 @@ class Network:
         """
         from backprop import options, training
 
-        checked, examples = options.check(
-            self, X, Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
-            shuffle=shuffle, sample_weight=sample_weight, class_weight=class_weight, validation=validation,
-            early_stopping=early_stopping, schedule=schedule, metrics=metrics, l1=l1, l2=l2, dropout=dropout,
-            clip_norm=clip_norm, max_norm=max_norm, max_seconds=max_seconds, max_updates=max_updates,
-            target_loss=target_loss, callbacks=callbacks, progress=progress, n_threads=n_threads,
-            checkpoint_path=checkpoint_path, checkpoint_every=checkpoint_every)
+        checked, examples = options.check(self, X, Y, sample_weight, {
+            "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate,
+            "shuffle": shuffle, "class_weight": class_weight, "validation": validation,
+            "early_stopping": early_stopping, "schedule": schedule, "metrics": metrics, "l1": l1, "l2": l2,
+            "dropout": dropout, "clip_norm": clip_norm, "max_norm": max_norm, "max_seconds": max_seconds,
+            "max_updates": max_updates, "target_loss": target_loss, "callbacks": callbacks, "progress": progress,
+            "n_threads": n_threads, "checkpoint_path": checkpoint_path, "checkpoint_every": checkpoint_every})
         return training.run(self, checked, examples)
 
     # ---- words ---------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import os
 import zlib
 from dataclasses import dataclass
+from operator import is_
 
 import numpy as np
 
@@ -63,9 +64,22 @@ class Options:
         return validated if streamed else [*names, *validated]
 
 
-def check(network, X, Y, *, sample_weight, **arguments):
-    """(`Options`, examples or chunks) from the arguments of `Network.train`, or the error that names the argument; nothing is changed."""
-    return Arguments(**arguments).of(network, X, Y, sample_weight)
+_last: tuple = (), None               # the values of a call's arguments, and the `Arguments` that they made
+_PLAIN = frozenset({type(None), bool, int, float, str})
+
+
+def check(network, X, Y, sample_weight, arguments):
+    """(`Options`, examples or chunks) from the arguments of `Network.train`, or the error that names the argument.
+
+    Nothing is changed. Arguments that are the very objects of the call before and cannot change are not checked again.
+    """
+    global _last
+    values, (before, made) = tuple(arguments.values()), _last
+    if len(before) != len(values) or not all(map(is_, before, values)):
+        made = Arguments(**arguments)
+        if all(type(value) in _PLAIN or type(value) is tuple and not value for value in values):
+            _last = values, made             # one assignment: threads may read meanwhile
+    return made.of(network, X, Y, sample_weight)
 
 
 _NO_METRICS = metrics.Metrics((), None, soft=False)
@@ -101,9 +115,10 @@ class Arguments:
             "callbacks": _callbacks(callbacks), "progress": _check.boolean(progress, "progress"),
             "n_threads": _check.integer(n_threads, "n_threads", minimum=1, maximum=MAX_THREADS),
             "checkpoint_every": _check.integer(checkpoint_every, "checkpoint_every", minimum=1)}
+        # Whether options follow from the kind of a network and its rows: with threads from the processors left, too.
         self.data_alone = (validation is class_weight is checkpoint_path is None and self.metrics is _NO_METRICS
-                           and not self.common["optimizer"].solver)
-        self._like = None, 0, None       # kind of a network, rows, and the options that follow
+                           and self.common["n_threads"] == 1 and not self.common["optimizer"].solver)
+        self._like = None, 0, None       # the kind, the rows and the options of a network before
 
     @property
     def same_for_all(self):
@@ -111,8 +126,7 @@ class Arguments:
         return self.validation is None or isinstance(self.validation, (tuple, list)) or not self.shuffle
 
     def of(self, network, X, Y, sample_weight):
-        """(`Options`, examples or chunks) for one network and its data, or the error that names the argument; nothing is
-        changed."""
+        """(`Options`, examples or chunks) for one network and its data, or the error that names the argument."""
         if self.data_alone and sample_weight is None and (known := self._like_before(network, X, Y)) is not None:
             return known
         weights, epochs = (sample_weight, self.class_weight), self.common["epochs"]
@@ -138,7 +152,7 @@ class Arguments:
             _check_checkpoint(network, options)
         options.manner = training.manner(network, options, train)
         if self.data_alone and n is not None and split_seed is None and not options.manner.in_parts:
-            self._like = network._kind, n, options           # one assignment: threads may read meanwhile
+            self._like = network._kind, n, options           # one assignment, as above
         return options, train
 
     def _like_before(self, network, X, Y):
@@ -311,8 +325,8 @@ def _monitors(options, streamed):
     rule, plateau = options.early_stopping, options.schedule.plateau()
     if rule is None and plateau is None:
         return
-    measured = ["loss", "penalty", *(["val_loss"] if options.validation is not None else []), *options.columns(streamed),
-                *([metrics.GRADIENT_NORM] if options.metrics.gradient_norm else [])]
+    measured = ["loss", "penalty", *(["val_loss"] if options.validation is not None else []),
+                *options.columns(streamed), *([metrics.GRADIENT_NORM] if options.metrics.gradient_norm else [])]
     if rule is not None:
         options.monitor = stopping.monitor(rule.monitor, rule.mode, measured, options.metrics, "early_stopping")
     if plateau is not None:

@@ -128,9 +128,7 @@ class Task:
     weight: np.ndarray | None
     numbers: np.ndarray
     slots: np.ndarray
-    gradient: np.ndarray
-    memory: np.ndarray
-    online_memory: np.ndarray
+    memory: np.ndarray                     # from core.job_memory
     nonzero: tuple | None
     dropout: Dropout | None
 
@@ -141,10 +139,13 @@ class Manner:
 
     columns: tuple                         # names of the history's columns beyond the usual
     in_parts: bool                         # whether an epoch is trained on part by part: `sources`
+    elsewhere: bool                        # whether a solver may take the place of the core's jobs
     listened: bool                         # whether something must be done between any two epochs
     measured: bool                         # whether anything is measured besides the loss
     draws: bool                            # whether the network's generator may be drawn from
     budgets: bool                          # whether anything but the epochs bounds the training
+    scheduled: bool                        # whether the learning rate is another in each epoch
+    penalised: bool                        # whether the objective has a penalty
     schedule: dict | None                  # the schedule's description
     no_slots: np.ndarray | None            # (0, n_padded), of an optimizer that has none
     lists: bool                            # whether lists of the non-zero inputs may pay: `_nonzero`
@@ -156,16 +157,16 @@ def manner(network, options, train):
     o, streamed, sizes = options, isinstance(train, sources.Chunks), network._sizes
     in_parts = streamed or isinstance(train.X, _sparse.SparseRows)
     measured = wanted(o)
-    listened = (bool(o.callbacks) or o.target_loss is not None or o.monitor is not None or measured
-                or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0
-                or network._own_loss is not None or in_parts)
+    scheduled, penalised = type(o.schedule) is not schedules.constant, o.l1 != 0.0 or o.l2 != 0.0
+    listened = (bool(o.callbacks) or o.target_loss is not None or o.monitor is not None or measured or scheduled
+                or penalised or network._own_loss is not None or in_parts)
     rule = Rule(o.optimizer.number, o.batch_size, min(o.batch_size, MAX_BLOCK), o.l1, o.l2, o.clip_norm, o.max_norm,
                 _team_size(network, o))
     return Manner(
-        columns=tuple(o.columns(streamed)), in_parts=in_parts, listened=listened, measured=measured,
-        draws=streamed or o.shuffle or o.dropout is not None,
+        columns=tuple(o.columns(streamed)), in_parts=in_parts, elsewhere=streamed or o.optimizer.solver,
+        listened=listened, measured=measured, draws=streamed or o.shuffle or o.dropout is not None,
         budgets=o.max_updates is not None or o.max_seconds is not None or o.checkpoint_path is not None,
-        schedule=o.schedule.to_dict(),
+        scheduled=scheduled, penalised=penalised, schedule=o.schedule.to_dict(),
         no_slots=None if o.optimizer.n_slots else np.empty((0, network._parameters.size)),
         lists=o.batch_size == 1 and sizes[1] > 1 and sizes[0] >= SPARSE_MIN_INPUTS, rule=rule)
 
@@ -265,38 +266,43 @@ def _restore(network, remembered):
 class _Run:
     """One call of `train`: the task for the core, the clock, and what is told after each epoch."""
 
+    part, stopping = None, False             # what is trained on now; whether a training beside a reader is to end
+    updates, away = 0, 0.0                   # away: seconds that were spent on other networks
+    generator, drawn = None, 0               # its state, once dropout has its key, after so many epochs
+    inner = measured = best = solver = bar = None
+
     def __init__(self, network, options, train, history, generator, pace):
         self.network, self.options, self.train, self.history, self.pace = network, options, train, history, pace
         self.state = state = _training_state(network, options)
         self.manner = manner = options.manner
-        self.n = np.inf if isinstance(train, sources.Chunks) else len(train)     # a stream tells at the end of an epoch
-        self.part, self.stopping = None, False
-        self.task = Task(manner.rule, None, None, None, state.numbers, state.slots,
-                         *core.buffers(network._plan, manner.rule.block, manner.rule.n_threads), None,
-                         None if options.dropout is None else self._dropout(manner.rule.block))
+        # A stream tells its length at the end of an epoch.
+        self.n = n = np.inf if isinstance(train, sources.Chunks) else len(train)
+        rule = manner.rule
+        self.task = Task(rule, None, None, None, state.numbers, state.slots,
+                         core.job_memory(network._plan, rule.block, rule.n_threads), None,
+                         None if options.dropout is None else self._dropout(rule.block))
         if not manner.in_parts:
             self._take(train)
-        self.updates_per_epoch = -(-self.n // options.batch_size)
-        self.updates = 0
-        self.measured = Measured(network, options, train, self._slice_rows) if manner.measured else None
-        self.best = None
+        self.updates_per_epoch = -(-n // rule.batch_size)
+        if manner.measured:
+            self.measured = Measured(network, options, train, self._slice_rows)
         if options.monitor is not None:
-            arrays = [network._parameters, state.slots, state.numbers]
-            self.best = stopping.Best(options.early_stopping, options.monitor, arrays, network._stopping_state)
+            self.best = stopping.Best(options.early_stopping, options.monitor, self._arrays(), network._stopping_state)
         network._stopping_state = None if self.best is None else self.best.state
-        self.first, self.last_epoch = network.epochs_trained, network.epochs_trained + options.epochs
-        self.started, self.away = time.perf_counter(), 0.0       # away: seconds that were spent on other networks
-        self.rows_per_second = 1e9 / (500 + network.n_parameters)    # a cautious guess until a call has been measured
+        self.first = first = network.epochs_trained
+        self.last_epoch = first + options.epochs
+        self.started = time.perf_counter()
+        self.rows_per_second = 1e9 / (500 + network._n_parameters)   # a cautious guess until a call has been measured
         self.singly = manner.listened                # whether each epoch is a call of the core of its own
-        self.generator, self.drawn = None, 0         # its state, once dropout has its key, after so many epochs
         if options.shuffle:
             self.generator = generator if options.dropout is None else network._generator.bit_generator.state
         self.mark = (network._parameters.copy(), state.slots if manner.no_slots is not None else state.slots.copy(),
                      state.numbers.copy())           # for failures, see `_rewound`
-        self.inner = None
-        self.marked = network.epochs_trained, state.visits
-        self.solver = solvers.make(self) if options.optimizer.solver or manner.in_parts else None
-        self.bar = _progress_bar(options.epochs) if options.progress else None   # last: nothing may fail after it
+        self.marked = first, state.visits
+        if manner.elsewhere:
+            self.solver = solvers.make(self)
+        if options.progress:
+            self.bar = _progress_bar(options.epochs)         # last: nothing may fail after it
 
     def _take(self, part):
         """Show dense examples to the core."""
@@ -323,15 +329,17 @@ class _Run:
             return self.solver.run()
         done = 0
         while done < self.options.epochs:
-            if done and self.manner.budgets and (reason := self._budget_spent()):
-                return reason
-            self._set_mark()
+            if done:
+                if self.manner.budgets and (reason := self._budget_spent()):
+                    return reason
+                self._set_mark()
             count = 0 if self.singly else self._epochs_at_once(self.options.epochs - done)
             try:
-                self._set_rate()
-                started = self.seconds()
+                if self.manner.scheduled:
+                    self._set_rate()
+                started = time.perf_counter() - self.away
                 totals, visited = yield from (self._many(count) if count > 0 else self._one())
-                reason = self._record(totals, visited, self.seconds() - started)
+                reason = self._record(totals, visited, time.perf_counter() - self.away - started)
             except BaseException as error:
                 failed = isinstance(error, Exception)        # else Ctrl-C, which leaves what was learnt within an epoch
                 back = (failed or count > 0 or self.state.visits == self.marked[1]) and self._rewound()
@@ -359,7 +367,7 @@ class _Run:
         return copies
 
     def _set_mark(self):
-        """Note where training stands between two epochs."""
+        """Note where training stands after an epoch."""
         if self.marked != (self.network.epochs_trained, self.state.visits) or self.options.callbacks:
             self._keep(self.mark)
         self.marked = self.network.epochs_trained, self.state.visits
@@ -452,8 +460,6 @@ class _Run:
     def _set_rate(self):
         """The schedule's learning rate for the next epoch, into the core's numbers."""
         o, state = self.options, self.state
-        if type(o.schedule) is schedules.constant:
-            return
         epoch = self.network.epochs_trained
         rate = o.schedule.rate(epoch, state.optimizer.learning_rate, self.last_epoch, state.schedule_state)
         state.numbers[0] = _check.real(rate, f"schedule: the learning rate of epoch {epoch}", minimum=0.0)
@@ -598,8 +604,9 @@ class _Run:
     def _record(self, totals, visited, seconds):
         """History, schedule, stopping, callbacks and progress of the epochs just trained; a stop reason or None."""
         network, history, count = self.network, self.history, len(totals)
-        rate = None if self.options.optimizer.solver else float(self.state.numbers[0])
-        columns = network.epochs_trained + 1, totals, visited, self._penalty(), rate, seconds
+        rate = None if self.options.optimizer.solver else self.state.numbers.item(0)
+        penalty = self._penalty() if self.manner.penalised else 0.0
+        columns = network.epochs_trained + 1, totals, visited, penalty, rate, seconds
         if self.measured is not None:
             measured = {name: [value] for name, value in self.measured.values().items()}
             history.extend({**_columns(*columns), **measured}, count)
@@ -612,8 +619,6 @@ class _Run:
 
     def _penalty(self):
         l1, l2 = self.options.l1, self.options.l2
-        if l1 == 0.0 and l2 == 0.0:
-            return 0.0
         with np.errstate(over="ignore"):
             return float(sum((l1 * np.abs(W).sum() if l1 else 0.0) + (0.5 * l2 * np.square(W).sum() if l2 else 0.0)
                              for W in self.network._weights))

@@ -152,17 +152,21 @@ class Synchronous(_Remote):
     and the rule steps on g as it does on one machine.
     """
 
+    def __init__(self, loop):
+        super().__init__(loop)
+        self.gradient = _memory.zeros(self.network._parameters.size)
+
     def epoch(self):
         """(Σ w_i C_i / w̄ before the steps, rows visited) of an epoch."""
-        loop, task, train = self.loop, self.loop.task, self.train
+        loop, train = self.loop, self.train
         steps = -(-len(train) // loop.options.batch_size)
         key = self._key() if steps > 1 and train.plan.shuffle else None
         total, visited = 0.0, 0
         for step in range(steps):
             part, rows = self._sum(step, steps, key)
             if rows:
-                task.gradient *= 1.0 / (rows * train.weight_mean)
-                core.step_from_gradient(self.network._plan, task)
+                self.gradient *= 1.0 / (rows * train.weight_mean)
+                core.step_from_gradient(self.network._plan, loop.task, self.gradient)
                 loop.updates += 1
             total, visited = total + part / train.weight_mean, visited + rows
             self._check_finite(total)
@@ -171,8 +175,8 @@ class Synchronous(_Remote):
         return total, visited
 
     def _sum(self, step, steps, key):
-        """Σ_c of the gradients, into the task; (Σ w_i C_i, rows)."""
-        gradient, total, rows = self.loop.task.gradient, 0.0, 0
+        """Σ_c of the gradients, into `gradient`; (Σ w_i C_i, rows)."""
+        gradient, total, rows = self.gradient, 0.0, 0
         gradient[...] = 0.0
         for part, losses, count in self.ask("gradients", self.network._parameters, step, steps, key):
             if part is not None:

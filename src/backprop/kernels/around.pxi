@@ -14,6 +14,8 @@ cdef extern from "bitgen.h":
         pass
     uint64_t bp_next(bp_bitgen *generator) noexcept nogil
 
+cdef object INTP = dtype("intp")
+
 cdef enum:
     BRIEF = 1 << 14               # numbers that are looked at or written without giving the GIL away
 
@@ -28,6 +30,18 @@ cdef const double *values_of(object x) except NULL:
         view = x.reshape(-1)
         values = &view[0]
     return values
+
+
+cdef const Py_ssize_t *order_of(object x, Py_ssize_t *n) except NULL:
+    """The numbers of a contiguous vector of intp that is not empty, and how many they are."""
+    cdef bp_ndarray *array = <bp_ndarray *><PyObject *>x
+    cdef const Py_ssize_t[::1] view
+    if KNOWN and type(x) is ndarray and array.nd == 1 and bp_values(x, INTP) != NULL:
+        n[0] = array.dimensions[0]
+        return <const Py_ssize_t *>array.data
+    view = x
+    n[0] = view.shape[0]
+    return &view[0]
 
 
 cdef bint finite_values(const double *x, Py_ssize_t n) noexcept:
@@ -52,16 +66,23 @@ def are_examples(X, Y, Py_ssize_t n_in, Py_ssize_t n_out):
             and bool(finite_values(x, n * n_in)) and bool(finite_values(y, n * n_out)))
 
 
-def buffers(plan, Py_ssize_t rows, Py_ssize_t n_threads):
-    """What jobs with batches of `rows` examples at most work on, for a `backprop.training.Task`: gradient, memory and
-    online memory, three vectors of zeros at multiples of 64 bytes, from one allocation."""
+cdef double *carve_job(const Network *net, Task *c, Work *work, task) except NULL:
+    """Lay the gradient and the buffers of a `backprop.training.Task` over its memory; returns what is left for `Online`."""
+    rule = task.rule
+    cdef double *memory = <double *>values_of(task.memory)
+    cdef Py_ssize_t rows = rule.block, T = rule.n_threads
+    c.gradient, memory = memory, memory + pad8(net.n_padded)
+    return memory + pad8(carve(net, work, memory, rows, T))
+
+
+def job_memory(plan, Py_ssize_t rows, int n_threads):
+    """Zeros, the first at a multiple of 64 bytes: what the jobs of a training work on, whose blocks have `rows` rows."""
     cdef const Network *net = network_of(plan)
-    cdef Py_ssize_t gradient = pad8(net.n_padded), memory = pad8(carve(net, NULL, NULL, rows, n_threads))
-    cdef Py_ssize_t online = carve_online(net, NULL, NULL)
-    raw = numpy_zeros(gradient + memory + online + 8)
+    cdef Py_ssize_t n = (pad8(net.n_padded) + pad8(carve(net, NULL, NULL, rows, n_threads))
+                         + carve_online(net, NULL, NULL))
+    raw = numpy_zeros(n + 8)
     cdef Py_ssize_t start = (-(<size_t>values_of(raw) // 8)) % 8
-    return (raw[start:start + net.n_padded], raw[start + gradient:start + gradient + memory],
-            raw[start + gradient + memory:start + gradient + memory + online])
+    return raw[start:start + n]
 
 
 def orders(Py_ssize_t n, Py_ssize_t epochs, generator=None):
@@ -71,7 +92,7 @@ def orders(Py_ssize_t n, Py_ssize_t epochs, generator=None):
     cdef Py_ssize_t[::1] view
     cdef Py_ssize_t *order
     cdef bp_bitgen *bits = NULL
-    out = numpy_empty(n * epochs, dtype="intp")
+    out = numpy_empty(n * epochs, INTP)
     if n * epochs == 0:
         return out
     if KNOWN:
