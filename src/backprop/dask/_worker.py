@@ -31,7 +31,7 @@ class Partitions:
             try:
                 examples = _checked(network, X, Y, weight)
             except (ValueError, TypeError) as error:
-                raise type(error)(f"partition {number}: {error}") from None
+                raise of_partition(number, error) from None
             if examples is not None:
                 self.partitions[number] = examples
 
@@ -98,6 +98,13 @@ class Partitions:
             if own is not None:
                 each[rows] = own
         return gradient, _total(each, part.weight), n
+
+
+def of_partition(number, error):
+    """The error of a partition's data, with its number in the words and as `partition`."""
+    named = type(error)(f"partition {number}: {error}")
+    named.partition = number
+    return named
 
 
 def _total(each, weight):
