@@ -67,7 +67,7 @@ bench: $(VENV)-bench/ready ## time training and prediction against JAX, numba, P
 	$(VENV)-bench/bin/python bench $(BENCH)
 
 streams: $(VENV)/installed ## time training from files of 10 million rows beside training in memory, and tell the memory it takes
-	$(BIN)/python bench/streams.py
+	$(BIN)/python src/backprop/bench/streaming.py
 
 kernels: $(VENV)/tested ## time the kernels alone, after checking them against NumPy
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest bench --benchmark-only --benchmark-columns=min,median,rounds

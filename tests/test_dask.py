@@ -107,15 +107,100 @@ def test_empty_partitions_frames_and_delayed_change_nothing(client):
     assert net.parameters.tobytes() == expected.parameters.tobytes()
 
 
-def test_frames(client):
+def frame_of_rows(npartitions=3):
     pd = pytest.importorskip("pandas", reason="needs pandas for frames")
     dd = pytest.importorskip("dask.dataframe", reason="needs Dask's frames: pandas, pyarrow")
-    frame = dd.from_pandas(pd.DataFrame(np.column_stack([X, Y])), npartitions=3)
-    net = network()
-    bp.dask.train(net, frame[list(range(6))], frame[[6, 7]], client=client, epochs=3)
+    table = pd.DataFrame(np.column_stack([X, Y, WEIGHT]), columns=[f"x{j}" for j in range(6)] + ["y0", "y1", "w"])
+    table["name"] = np.where(X[:, 0] > 0, "plus", "minus")
+    return table, dd.from_pandas(table, npartitions=npartitions)
+
+
+INPUTS, TARGETS = [f"x{j}" for j in range(6)], ["y0", "y1"]
+
+
+def test_frames(client):
+    """Frames, the arrays of unknown length that they make, their delayed partitions, and one that is filtered: the same
+    rows, the same bits; with a partition left without rows."""
+    table, frame = frame_of_rows()
+    form = frame[INPUTS], frame[TARGETS], frame["w"]
+    forms = [form, [each.values for each in form], [each.to_delayed() for each in form]]
+    ends = []
+    for form in forms:
+        net = network()
+        bp.dask.train(net, *form[:2], sample_weight=form[2], client=client, epochs=3)
+        ends.append(net.parameters.tobytes())
+    assert len(set(ends)) == 1
     here = network()
-    here.train(X, Y, batch_size="full", epochs=3)
+    here.train(X, Y, batch_size="full", epochs=3, sample_weight=WEIGHT)
     np.testing.assert_allclose(net.parameters, here.parameters, rtol=0, atol=1e-10)
+    there, here, rows = network(), network(), frame.divisions[2]
+    some = frame.map_partitions(lambda part: part[part.index < rows])        # nothing is left of the third
+    bp.dask.train(there, some[INPUTS], some[TARGETS], client=client, epochs=3)
+    here.train(X[:rows], Y[:rows], batch_size="full", epochs=3)
+    np.testing.assert_allclose(there.parameters, here.parameters, rtol=0, atol=1e-10)
+    P = bp.dask.predict(there, frame[INPUTS])
+    assert P.compute(scheduler=client).tobytes() == there.predict(X).tobytes()
+
+
+@pytest.mark.parametrize("change, error, words", [
+    (lambda f: (f[INPUTS[:5] + ["name"]], f[TARGETS]), TypeError, "partition 0: X: column 'name' must hold numbers"),
+    (lambda f: (f[INPUTS], f[["y0", "name"]]), TypeError, "partition 0: Y: column 'name' must hold numbers"),
+    (lambda f: (f[INPUTS].where(f["x0"] < 5), f[TARGETS].where(f["x0"] < -1)), ValueError,
+     "partition 0: Y: column 'y0' has a missing value at row"),
+    (lambda f: (f[INPUTS], f[TARGETS].repartition(npartitions=2)), ValueError, "Y has 2 partitions, but X has 3"),
+    (lambda f: (f[INPUTS].values, DY.rechunk((150, -1))), ValueError, "Y has 2 partitions, but X has 3"),
+    (lambda f: (f[INPUTS].values, DY.rechunk(((150, 50, 100), -1))), ValueError, "partition 0: Y has 150 rows"),
+    (lambda f: (dask.bag.from_sequence([1, 2]), f[TARGETS]), TypeError, "X must be a dask array, a dask dataframe"),
+    (lambda f: (f[INPUTS].compute(), f[TARGETS]), TypeError, "X must be a dask array, a dask dataframe"),
+])
+def test_bad_frames_are_named_by_partition_and_column(client, change, error, words):
+    import dask.bag  # noqa: F401
+
+    net, (_, frame) = network(), frame_of_rows()
+    with pytest.raises(error, match=words):
+        bp.dask.train(net, *change(frame), client=client)
+    assert net.parameters.tobytes() == network().parameters.tobytes() and net.history is None
+
+
+def test_progress_is_one_bar_over_the_epochs(client, capfd):
+    pytest.importorskip("tqdm")
+    bp.dask.train(network(), DX, DY, client=client, epochs=7, validation=(X[:9], Y[:9]), progress=True)
+    shown = capfd.readouterr().err
+    assert "7/7" in shown and "val_loss=" in shown and "epoch" in shown
+    bp.dask.train(network(), DX, DY, client=client, epochs=2)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_client_that_is_not_the_active_one(client):
+    """Actors bind to the current client: that must be the one that was given, whichever else there is."""
+    expected = network()
+    bp.dask.train(expected, DX, DY, client=client, epochs=3)
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster, \
+            distributed.Client(cluster, set_as_default=False) as other:
+        for given in (other, client):
+            net = network()
+            bp.dask.train(net, DX, DY, client=given, epochs=3)
+            assert net.parameters.tobytes() == expected.parameters.tobytes()
+        assert other.run(lambda dask_worker: len(dask_worker.state.actors))      # they lay there, not elsewhere
+
+
+def test_a_client_that_is_closed_ends_the_training_and_none_is_begun():
+    net, seen = network(), []
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
+        client = distributed.Client(cluster)
+
+        def close(state):
+            seen.append(state.network.parameters)
+            if state.epoch == 3:
+                client.close()
+
+        started = time.monotonic()
+        with pytest.raises(RuntimeError, match="connection to the Dask scheduler is lost"):
+            bp.dask.train(net, DX, DY, client=client, epochs=50, callbacks=close)
+        with pytest.raises(RuntimeError, match="no connection to a Dask scheduler: it is closed"):
+            bp.dask.train(net, DX, DY, client=client)
+        assert time.monotonic() - started < 60.0
+    assert net.epochs_trained == len(net.history) == 3 and net.parameters.tobytes() == seen[-1].tobytes()
 
 
 def test_steps_of_an_epoch_visit_every_row_once(client):
@@ -166,6 +251,7 @@ def test_what_stands_around_the_epochs(client, mode):
     assert len(history["val_r2"]) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"optimizer": "sgd", "batch_size": 40}, {"optimizer": "lbfgs"},
                                      {"mode": "average", "batch_size": 10}], ids=["sync", "lbfgs", "average"])
 def test_a_killed_worker_changes_no_bit(options):

@@ -54,13 +54,32 @@ def test_probabilities_local_twin_and_file(client, tmp_path):
     assert np.array_equal(bp.load(tmp_path / "far").predict_proba(X), P)
 
 
-def test_frames(client):
+@pytest.mark.parametrize("kind", ["str", "category", "int64", "bool"])
+def test_frames(client, kind):
+    """Labels of frames, pyarrow's strings among them: the classes and the fit of the estimator in memory."""
     pd = pytest.importorskip("pandas", reason="needs pandas for frames")
     dd = pytest.importorskip("dask.dataframe", reason="needs Dask's frames: pandas, pyarrow")
-    frame = dd.from_pandas(pd.DataFrame(X, columns=list("abcd")).assign(label=LABELS), npartitions=3)
+    labels = pd.Series({"int64": (X[:, 0] > 0) * 3, "bool": X[:, 0] > 0}.get(kind, LABELS)).astype(kind)
+    table = pd.DataFrame(X, columns=list("abcd")).assign(label=labels, w=WEIGHT)
+    frame = dd.from_pandas(table, npartitions=3)
+    frame = frame.assign(label=frame["label"].astype(kind)) if kind == "category" else frame
     far = bp.dask.DaskMLPClassifier(**OPTIONS).fit(frame[list("abcd")], frame["label"], client=client)
-    assert far.score(frame[list("abcd")], frame["label"]) > 0.6
-    assert len(far.predict(frame[list("abcd")]).compute()) == 300
+    here = bp.MLPClassifier(batch_size="full", **OPTIONS).fit(table[list("abcd")], table["label"])
+    assert far.classes_.tolist() == here.classes_.tolist()
+    np.testing.assert_allclose(far.network_.parameters, here.network_.parameters, rtol=0, atol=1e-7)
+    assert far.predict(frame[list("abcd")]).compute().tolist() == here.predict(table[list("abcd")]).tolist()
+    score = here.score(table[list("abcd")], table["label"], table["w"])
+    assert far.score(frame[list("abcd")], frame["label"], frame["w"]) == pytest.approx(score)
+
+
+def test_a_missing_label_is_named_by_its_partition(client):
+    pd = pytest.importorskip("pandas", reason="needs pandas for frames")
+    dd = pytest.importorskip("dask.dataframe", reason="needs Dask's frames: pandas, pyarrow")
+    table = pd.DataFrame(X, columns=list("abcd")).assign(label=LABELS)
+    table.loc[205, "label"] = None
+    frame = dd.from_pandas(table, npartitions=3)
+    with pytest.raises(ValueError, match="partition 2: y has a missing label at row 5"):
+        bp.dask.DaskMLPClassifier(**OPTIONS).fit(frame[list("abcd")], frame["label"], client=client)
 
 
 @pytest.mark.parametrize("parameters, error, words", [

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from backprop import _order
+from backprop._dispatch import core
 
 MASK = 2**64 - 1
 
@@ -65,3 +66,23 @@ def test_any_bit_generator_gives_the_keys_that_its_integers_would_be(bits):
     assert _order.shuffle(np.tile(np.arange(9), (4, 1)), one).tolist() == [shuffled(9, int(key)) for key in keys]
     assert one.integers(2**64, size=3, dtype=np.uint64).tolist() == other.integers(
         2**64, size=3, dtype=np.uint64).tolist()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64,
+                                  np.random.MT19937])
+def test_the_orders_of_a_training_are_those_of_the_shuffle(bits, trusted):
+    """`visits` draws from the bit generator itself, `shuffle` through NumPy: the same orders, the same state after."""
+    before = core.trust_fields(trusted)
+    try:
+        one, other = np.random.Generator(bits(7)), np.random.Generator(bits(7))
+        for generator in (one, other):
+            generator.integers(3, dtype=np.uint32)
+        for n, epochs in ((1, 1), (9, 4), (20_000, 2)):
+            expected = _order.shuffle(np.tile(np.arange(n), (epochs, 1)), other).ravel()
+            assert np.array_equal(_order.visits(n, epochs, one), expected)
+            assert np.array_equal(_order.visits(n, epochs), np.tile(np.arange(n), epochs))
+        assert one.integers(2**64, size=3, dtype=np.uint64).tolist() == other.integers(
+            2**64, size=3, dtype=np.uint64).tolist()
+    finally:
+        core.trust_fields(before)

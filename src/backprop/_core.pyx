@@ -116,6 +116,7 @@ include "kernels/training.pxi"
 include "kernels/online.pxi"
 include "kernels/epochs.pxi"
 include "kernels/single.pxi"
+include "kernels/around.pxi"
 include "kernels/jacobian.pxi"
 include "kernels/perceptron.pxi"
 

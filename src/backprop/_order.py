@@ -19,3 +19,13 @@ def shuffle(orders, generator):
     else:
         core.shuffle(orders, generator.integers(2**64, size=epochs, dtype=np.uint64))
     return orders
+
+
+def visits(n, epochs, generator=None):
+    """(epochs n,) of intp: the orders in which the next epochs visit n rows, each shuffled by `generator` as by
+    `shuffle`; 0..n-1 without one."""
+    if generator is None:
+        return core.orders(n, epochs)
+    bits = generator.bit_generator
+    with bits.lock:
+        return core.orders(n, epochs, bits.capsule)

@@ -74,7 +74,7 @@ class History:
     best_epoch: int | None
 
     def __init__(self, metrics: Iterable[str] = ()) -> None:
-        self._names = (*COLUMNS, *metrics)
+        self._names = (*COLUMNS, *metrics) if metrics else COLUMNS
         self._waiting: list[tuple] = []      # what `extend_later` has promised; lists are made when first looked at
         self.stop_reason = None
         self.best_epoch = None

@@ -200,11 +200,11 @@ def _of_network(error, name):
 
 
 def _tasks(networks, datasets, arguments, on_error):
-    """([(index, network, options)], {index: error}): all arguments checked before anything is trained."""
+    """([(index, network, options, examples)], {index: error}): all arguments checked before anything is trained."""
     tasks, failed, shared = [], {}, {}
     for i, (network, data, argument) in enumerate(zip(networks, datasets, arguments)):
         try:
-            tasks.append((i, network, _options(network, data, argument, shared)))
+            tasks.append((i, network, *_options(network, data, argument, shared)))
         except Exception as error:
             if on_error == "raise":
                 raise _of_network(error, f"network {i}") from None
@@ -213,7 +213,7 @@ def _tasks(networks, datasets, arguments, on_error):
 
 
 def _options(network, data, arguments, shared):
-    """The checked `Options`; networks of one kind with the same data and arguments share them."""
+    """(checked `Options`, examples); networks of one kind with the same data and arguments share them."""
     if network._training_state is not None or not arguments.same_for_all:
         return arguments.of(network, *data)
     key = (*map(id, data), id(arguments), network._loss_number, *network._sizes, *network._activations)
@@ -249,8 +249,7 @@ class _Pool:
     """
 
     def __init__(self, tasks, failed):
-        costs = [(network.n_parameters * len(options.train) * options.epochs, task)
-                 for task in tasks for network, options in [task[1:]]]
+        costs = [(task[1]._n_parameters * len(task[3]) * task[2].epochs, task) for task in tasks]
         costs.sort(key=lambda pair: -pair[0])            # the longest first, so that none is left alone at the end
         self.waiting, self.cost = costs[::-1], sum(cost for cost, _ in costs)
         self.failed, self.done = failed, len(failed)
@@ -312,7 +311,7 @@ class _Pool:
                 raise KeyboardInterrupt
             return training.SLICE_SECONDS / going
 
-        active = [(i, training.steps(network, options, pace), None) for i, network, options in tasks]
+        active = [(i, training.steps(network, options, train, pace), None) for i, network, options, train in tasks]
         while active:
             jobs = [(i, steps, job) for i, steps, done in active if (job := self.step(i, steps, done)) is not None]
             going = max(1, len(jobs))

@@ -8,23 +8,27 @@ from backprop._dispatch import core
 BLOCK = 64          # rows that the kernels feed forward at a time; it changes no bit
 
 
+def wanted(options):
+    """Whether the options ask for any measurement."""
+    return options.validation is not None or bool(options.metrics.rows) or options.metrics.gradient_norm
+
+
 class Measured:
-    """The measurements of one call of training.
+    """The measurements of one call of training that asks for any.
 
     Parameters
     ----------
     network : Network
-    options : backprop.training.Options
+    options : backprop.options.Options
+    train : Examples or Chunks
     slice_rows : callable
         How many examples may be looked at until Ctrl-C is heard again.
     """
 
-    def __init__(self, network, options, slice_rows):
-        self.network, self.options, self.slice_rows = network, options, slice_rows
+    def __init__(self, network, options, train, slice_rows):
+        self.network, self.options, self.train, self.slice_rows = network, options, train, slice_rows
         self.metrics = options.metrics
-        self.anything = options.validation is not None or bool(self.metrics.rows) or self.metrics.gradient_norm
-        if self.anything:
-            self.memory = _memory.zeros(core.work_size(network._plan, BLOCK))
+        self.memory = _memory.zeros(core.work_size(network._plan, BLOCK))
 
     def values(self):
         """{column: value} at the network's present parameters; None for what is not finite."""
@@ -34,8 +38,8 @@ class Measured:
         if self.metrics.gradient_norm:
             out["gradient_norm"] = _finite(self._gradient_norm())
         if self.metrics.rows:
-            if not isinstance(self.options.train, sources.Chunks):
-                out.update(self._metrics(self.options.train))
+            if not isinstance(self.train, sources.Chunks):
+                out.update(self._metrics(self.train))
             if held is not None:
                 out.update((f"val_{name}", value) for name, value in self._metrics(held).items())
         return out
@@ -71,7 +75,7 @@ class Measured:
 
     def _gradient_norm(self):
         """‖∇(data loss + penalty)‖ over all training data."""
-        network, options, train = self.network, self.options, self.options.train
+        network, options, train = self.network, self.options, self.train
         n = len(train)
         scale = np.full(n, 1.0 / n) if train.weight is None else train.weight / n
         gradient, each = _memory.zeros(network._parameters.size), np.empty(n)

@@ -108,6 +108,8 @@ class Network:
 
     def _bind(self):
         """Everything that follows from the parameter vector: the views, the core's plan, the buffer for one example."""
+        self._kind = (tuple(self._sizes), tuple(self._activations), self._loss_number, self._bias,
+                      self._own_loss is None)
         numbers = [activations.number(name) for name in self._activations]
         self._n_parameters = sum((n_in + self._bias) * n_out for n_in, n_out in zip(self._sizes, self._sizes[1:]))
         self._weights, self._biases = self._split(self._parameters)
@@ -276,7 +278,7 @@ class Network:
         return "network", self, {}
 
     def __getstate__(self):
-        derived = ("_weights", "_biases", "_n_parameters", "_plan", "_memory_one", "_lock", "_owner")
+        derived = ("_kind", "_weights", "_biases", "_n_parameters", "_plan", "_memory_one", "_lock", "_owner")
         return {key: value for key, value in self.__dict__.items() if key not in derived}
 
     def __setstate__(self, state):
@@ -291,6 +293,18 @@ class Network:
 
     def _exclusive(self, action, within=False):
         return _Exclusive(self, action, within)
+
+    def _enter(self, action):
+        """Take the lock of `_exclusive`, which refuses instead of waiting; `_leave` gives it back."""
+        if not self._lock.acquire(blocking=False):
+            mine = self._owner == threading.get_ident()          # within a callback, that is
+            raise ConcurrentUseError(f"{action}: this network is in training" if mine else
+                                     f"{action}: another thread is training or saving this network")
+        self._owner = threading.get_ident()
+
+    def _leave(self):
+        self._owner = None
+        self._lock.release()
 
     # ---- feedforward ---------------------------------------------------------------------------------------------
 
@@ -371,6 +385,9 @@ class Network:
 
     def _examples(self, X, Y, sample_weight) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Checked (X, Y, weights): X dense or `SparseRows`, used as an array is; the weights None or (n,)."""
+        if sample_weight is None and core.are_examples(X, Y, self._sizes[0], self._sizes[-1]):
+            losses.check_targets(Y, self._loss_number)
+            return X, Y, None
         _check.row_counts(X, Y)
         X = _sparse.inputs(X, "X", self._sizes[0], "the network's inputs")
         Y = _check.targets(Y, "Y", rows=X.shape[0], columns=self._sizes[-1])
@@ -683,14 +700,14 @@ class Network:
         """
         from backprop import options, training
 
-        checked = options.check(
-            self, X, Y, epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
-            shuffle=shuffle, sample_weight=sample_weight, class_weight=class_weight, validation=validation,
-            early_stopping=early_stopping, schedule=schedule, metrics=metrics, l1=l1, l2=l2, dropout=dropout,
-            clip_norm=clip_norm, max_norm=max_norm, max_seconds=max_seconds, max_updates=max_updates,
-            target_loss=target_loss, callbacks=callbacks, progress=progress, n_threads=n_threads,
-            checkpoint_path=checkpoint_path, checkpoint_every=checkpoint_every)
-        return training.run(self, checked)
+        checked, examples = options.check(self, X, Y, sample_weight, {
+            "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate,
+            "shuffle": shuffle, "class_weight": class_weight, "validation": validation,
+            "early_stopping": early_stopping, "schedule": schedule, "metrics": metrics, "l1": l1, "l2": l2,
+            "dropout": dropout, "clip_norm": clip_norm, "max_norm": max_norm, "max_seconds": max_seconds,
+            "max_updates": max_updates, "target_loss": target_loss, "callbacks": callbacks, "progress": progress,
+            "n_threads": n_threads, "checkpoint_path": checkpoint_path, "checkpoint_every": checkpoint_every})
+        return training.run(self, checked, examples)
 
     # ---- words ---------------------------------------------------------------------------------------------------
 
@@ -742,16 +759,11 @@ class _Exclusive:
 
     def __enter__(self):
         if not self._passes:
-            if not self._network._lock.acquire(blocking=False):
-                mine = self._network._owner == threading.get_ident()          # within a callback, that is
-                raise ConcurrentUseError(f"{self._action}: this network is in training" if mine else
-                                         f"{self._action}: another thread is training or saving this network")
-            self._network._owner = threading.get_ident()
+            self._network._enter(self._action)
 
     def __exit__(self, *_):
         if not self._passes:
-            self._network._owner = None
-            self._network._lock.release()
+            self._network._leave()
 
 
 def _checked_sizes(sizes):

@@ -3,10 +3,23 @@
 import os
 import zlib
 from dataclasses import dataclass
+from operator import is_
 
 import numpy as np
 
-from backprop import _check, _sparse, examples, metrics, optimizers, schedules, solvers, sources, stopping
+from backprop import (
+    _check,
+    _sparse,
+    examples,
+    losses,
+    metrics,
+    optimizers,
+    schedules,
+    solvers,
+    sources,
+    stopping,
+    training,
+)
 from backprop._dispatch import core
 from backprop.errors import CheckpointMismatchError
 
@@ -15,9 +28,8 @@ MAX_THREADS = 256
 
 @dataclass
 class Options:
-    """Checked options of one call of `Network.train`."""
+    """Checked options of one call of `Network.train`; networks of one kind may share them."""
 
-    train: examples.Examples | sources.Chunks
     validation: examples.Examples | None
     split_seed: int | None
     epochs: int
@@ -42,18 +54,32 @@ class Options:
     n_threads: int
     checkpoint_path: str | bytes | None
     checkpoint_every: int
+    manner: training.Manner
     record: dict | None = None             # where there are checkpoints: what a training that goes on must share
 
-    def columns(self):
+    def columns(self, streamed):
         """Names of the history's columns beyond the usual."""
         names = self.metrics.names
         validated = [f"val_{name}" for name in names] if self.validation is not None else []
-        return validated if isinstance(self.train, sources.Chunks) else [*names, *validated]
+        return validated if streamed else [*names, *validated]
 
 
-def check(network, X, Y, *, sample_weight, **arguments):
-    """`Options` from the arguments of `Network.train`, or the error that names the argument; nothing is changed."""
-    return Arguments(**arguments).of(network, X, Y, sample_weight)
+_last: tuple = (), None               # the values of a call's arguments, and the `Arguments` that they made
+_PLAIN = frozenset({type(None), bool, int, float, str})
+
+
+def check(network, X, Y, sample_weight, arguments):
+    """(`Options`, examples or chunks) from the arguments of `Network.train`, or the error that names the argument.
+
+    Nothing is changed. Arguments that are the very objects of the call before and cannot change are not checked again.
+    """
+    global _last
+    values, (before, made) = tuple(arguments.values()), _last
+    if len(before) != len(values) or not all(map(is_, before, values)):
+        made = Arguments(**arguments)
+        if all(type(value) in _PLAIN or type(value) is tuple and not value for value in values):
+            _last = values, made             # one assignment: threads may read meanwhile
+    return made.of(network, X, Y, sample_weight)
 
 
 _NO_METRICS = metrics.Metrics((), None, soft=False)
@@ -89,6 +115,10 @@ class Arguments:
             "callbacks": _callbacks(callbacks), "progress": _check.boolean(progress, "progress"),
             "n_threads": _check.integer(n_threads, "n_threads", minimum=1, maximum=MAX_THREADS),
             "checkpoint_every": _check.integer(checkpoint_every, "checkpoint_every", minimum=1)}
+        # Whether options follow from the kind of a network and its rows: with threads from the processors left, too.
+        self.data_alone = (validation is class_weight is checkpoint_path is None and self.metrics is _NO_METRICS
+                           and self.common["n_threads"] == 1 and not self.common["optimizer"].solver)
+        self._like = None, 0, None       # the kind, the rows and the options of a network before
 
     @property
     def same_for_all(self):
@@ -96,7 +126,9 @@ class Arguments:
         return self.validation is None or isinstance(self.validation, (tuple, list)) or not self.shuffle
 
     def of(self, network, X, Y, sample_weight):
-        """`Options` for one network and its data, or the error that names the argument; nothing is changed."""
+        """(`Options`, examples or chunks) for one network and its data, or the error that names the argument."""
+        if self.data_alone and sample_weight is None and (known := self._like_before(network, X, Y)) is not None:
+            return known
         weights, epochs = (sample_weight, self.class_weight), self.common["epochs"]
         if Y is None:
             train, held, split_seed = _chunks(network, X, epochs, *weights, self.validation)
@@ -106,19 +138,33 @@ class Arguments:
         batch_size = _batch_of(self.batch_size, n, self.common["optimizer"])
         options = object.__new__(Options)                # Options(**self.common, ...), in a third of the time
         options.__dict__.update(
-            self.common, train=train, validation=held, split_seed=split_seed, batch_size=batch_size,
+            self.common, validation=held, split_seed=split_seed, batch_size=batch_size,
             shuffle=self.shuffle and n is not None and batch_size < n, plateau=None, monitor=None,
             metrics=self.metrics if self.metrics is _NO_METRICS else _metrics(self.metrics, train, held, network),
             dropout=_dropout(self.dropout, len(network._sizes) - 2),
             checkpoint_path=None if self.checkpoint_path is None else _checkpoint_path(self.checkpoint_path, network))
-        _monitors(options)
+        _monitors(options, isinstance(train, sources.Chunks))
         if options.optimizer.solver:
             solvers.check(network, options)
         check_finite(network)
         if options.checkpoint_path is not None:
-            options.record = record(options)
+            options.record = record(options, train)
             _check_checkpoint(network, options)
-        return options
+        options.manner = training.manner(network, options, train)
+        if self.data_alone and n is not None and split_seed is None and not options.manner.in_parts:
+            self._like = network._kind, n, options           # one assignment, as above
+        return options, train
+
+    def _like_before(self, network, X, Y):
+        """The same for a network of the same kind, and with as many rows, as one before; None for any other, and for
+        data that are not what the kernels take."""
+        (kind, n, options), state = self._like, network._training_state
+        if (kind != network._kind or not core.are_examples(X, Y, network._sizes[0], network._sizes[-1]) or len(X) != n
+                or state is not None and state.split_seed is not None):
+            return None
+        losses.check_targets(Y, network._loss_number)
+        check_finite(network)
+        return options, examples.Examples(X, Y, None)
 
 
 def _data(network, X, Y, sample_weight, class_weight, validation, shuffle):
@@ -210,9 +256,9 @@ RECORDED = ("optimizer", "batch_size", "shuffle", "schedule", "early_stopping", 
             "max_norm", "X", "Y", "weights", "validation")
 
 
-def record(options):
+def record(options, train):
     """{name of `RECORDED`: value} of what decides the bits of a training, in kinds that JSON has; data as checksums."""
-    o, train, held = options, options.train, options.validation
+    o, held = options, options.validation
     dropout, stop = o.dropout, o.early_stopping
     data = [train.record(), None, None] if isinstance(train, sources.Chunks) else [
         _checksum(part) for part in (train.X, train.Y, train.weight)]
@@ -273,13 +319,13 @@ def _dropout(value, n_hidden):
     return np.array([0.0, *rates, 0.0]) if any(rates) else None
 
 
-def _monitors(options):
+def _monitors(options, streamed):
     """Fill in what early stopping and the schedule watch, once it is known what is measured."""
     rule, plateau = options.early_stopping, options.schedule.plateau()
     if rule is None and plateau is None:
         return
-    measured = ["loss", "penalty", *(["val_loss"] if options.validation is not None else []), *options.columns(),
-                *([metrics.GRADIENT_NORM] if options.metrics.gradient_norm else [])]
+    measured = ["loss", "penalty", *(["val_loss"] if options.validation is not None else []),
+                *options.columns(streamed), *([metrics.GRADIENT_NORM] if options.metrics.gradient_norm else [])]
     if rule is not None:
         options.monitor = stopping.monitor(rule.monitor, rule.mode, measured, options.metrics, "early_stopping")
     if plateau is not None:

@@ -89,7 +89,7 @@ def make(loop):
 
     Examples that lie elsewhere (backprop.dask) bring their own.
     """
-    elsewhere = getattr(loop.options.train, "solver", None)
+    elsewhere = getattr(loop.train, "solver", None)
     if elsewhere is not None:
         return elsewhere(loop)
     solver = {"lbfgs": LBFGS, "levenberg_marquardt": LevenbergMarquardt}.get(loop.options.optimizer.name)
@@ -121,7 +121,7 @@ class _Solver:
     """
 
     def __init__(self, loop):
-        self.loop, self.network, self.train = loop, loop.network, loop.options.train
+        self.loop, self.network, self.train = loop, loop.network, loop.train
         self.hyper = loop.options.optimizer.hyper
         n = len(self.train)
         self.losses, self.visited = np.empty(n), 0

@@ -16,7 +16,7 @@ from backprop import _check, _memory, _order, _sparse, optimizers, schedules, so
 from backprop._dispatch import core
 from backprop.errors import DivergenceError
 from backprop.history import History
-from backprop.measure import Measured
+from backprop.measure import Measured, wanted
 
 logger = logging.getLogger("backprop")
 logger.addHandler(logging.NullHandler())     # silent unless the application asks
@@ -104,35 +104,78 @@ class Dropout:
     memory: np.ndarray
 
 
-@dataclass
-class Task:
-    """What one call of the core reads: data, options, state and buffers."""
+@dataclass(slots=True)
+class Rule:
+    """What the calls of the core read that is the same for all networks of a `Manner`."""
 
-    X: np.ndarray
-    Y: np.ndarray
-    weight: np.ndarray | None
-    batch_size: int
-    block: int
     optimizer: int
-    numbers: np.ndarray
-    slots: np.ndarray
-    gradient: np.ndarray
-    memory: np.ndarray
-    online_memory: np.ndarray
-    nonzero: tuple | None
+    batch_size: int
+    block: int                             # rows of a batch that the kernels hold at a time
     l1: float
     l2: float
     clip_norm: float
     max_norm: float
+    n_threads: int                         # of the team
+
+
+@dataclass(slots=True)
+class Task:
+    """What one call of the core reads: data, state and buffers."""
+
+    rule: Rule
+    X: np.ndarray
+    Y: np.ndarray
+    weight: np.ndarray | None
+    numbers: np.ndarray
+    slots: np.ndarray
+    memory: np.ndarray                     # from core.job_memory
+    nonzero: tuple | None
     dropout: Dropout | None
-    n_threads: int
+
+
+@dataclass(slots=True)
+class Manner:
+    """What follows from the options and the kind of a network, the same for all networks that share both."""
+
+    columns: tuple                         # names of the history's columns beyond the usual
+    in_parts: bool                         # whether an epoch is trained on part by part: `sources`
+    elsewhere: bool                        # whether a solver may take the place of the core's jobs
+    listened: bool                         # whether something must be done between any two epochs
+    measured: bool                         # whether anything is measured besides the loss
+    draws: bool                            # whether the network's generator may be drawn from
+    budgets: bool                          # whether anything but the epochs bounds the training
+    scheduled: bool                        # whether the learning rate is another in each epoch
+    penalised: bool                        # whether the objective has a penalty
+    schedule: dict | None                  # the schedule's description
+    no_slots: np.ndarray | None            # (0, n_padded), of an optimizer that has none
+    lists: bool                            # whether lists of the non-zero inputs may pay: `_nonzero`
+    rule: Rule
+
+
+def manner(network, options, train):
+    """The `Manner` of checked options, for `options.manner`."""
+    o, streamed, sizes = options, isinstance(train, sources.Chunks), network._sizes
+    in_parts = streamed or isinstance(train.X, _sparse.SparseRows)
+    measured = wanted(o)
+    scheduled, penalised = type(o.schedule) is not schedules.constant, o.l1 != 0.0 or o.l2 != 0.0
+    listened = (bool(o.callbacks) or o.target_loss is not None or o.monitor is not None or measured or scheduled
+                or penalised or network._own_loss is not None or in_parts)
+    rule = Rule(o.optimizer.number, o.batch_size, min(o.batch_size, MAX_BLOCK), o.l1, o.l2, o.clip_norm, o.max_norm,
+                _team_size(network, o))
+    return Manner(
+        columns=tuple(o.columns(streamed)), in_parts=in_parts, elsewhere=streamed or o.optimizer.solver,
+        listened=listened, measured=measured, draws=streamed or o.shuffle or o.dropout is not None,
+        budgets=o.max_updates is not None or o.max_seconds is not None or o.checkpoint_path is not None,
+        scheduled=scheduled, penalised=penalised, schedule=o.schedule.to_dict(),
+        no_slots=None if o.optimizer.n_slots else np.empty((0, network._parameters.size)),
+        lists=o.batch_size == 1 and sizes[1] > 1 and sizes[0] >= SPARSE_MIN_INPUTS, rule=rule)
 
 
 # ---- the loop --------------------------------------------------------------------------------------------------------
 
-def run(network, options):
-    """Train `network` in place; returns its `History`."""
-    return drive(steps(network, options))
+def run(network, options, train):
+    """Train `network` in place on the examples or chunks `train`; returns its `History`."""
+    return drive(steps(network, options, train))
 
 
 def drive(training):
@@ -157,27 +200,30 @@ def pace():
     return SLICE_SECONDS
 
 
-def steps(network, options, pace=pace):
+def steps(network, options, train, pace=pace):
     """The training of `network` as a generator, which leaves its jobs to the caller and returns its `History`.
 
     It yields (job of the core, threads for it) and is sent (status, parts trained, seconds) of the work done. What is
     thrown into it ends the training there, with the parameters as they were before the job. `pace` gives the seconds
     that the next job may take; it is called wherever Ctrl-C is to be heard, and may raise.
     """
-    with network._exclusive("train"):
-        return (yield from _books(network, options, pace))
+    network._enter("train")
+    try:
+        return (yield from _books(network, options, train, pace))
+    finally:
+        network._leave()
 
 
-def _books(network, options, pace):
+def _books(network, options, train, pace):
     """What stands around the epochs: the history, and its end whatever way the training ends."""
-    history, earlier = History(options.columns()), network.history
-    before = _remembered(network)
+    history, earlier = History(options.manner.columns), network.history
+    before = _remembered(network, options.manner.draws)
     network._earlier_history = earlier if earlier is not None and earlier.stop_reason is None else None
     network.history = history
     first = network.epochs_trained
     untouched = None
     try:
-        loop = _Run(network, options, history, before[-1], pace)
+        loop = _Run(network, options, train, history, before[-1], pace)
     except BaseException:                        # no memory, or Ctrl-C: nothing has begun
         _restore(network, before)
         network._earlier_history = None
@@ -201,99 +247,79 @@ def _books(network, options, pace):
     return history
 
 
-def _remembered(network):
-    """What a call of `train` changes besides parameters and slots, for `_restore`."""
+def _remembered(network, draws):
+    """What a call of `train` changes besides parameters and slots, for `_restore`; the generator where it `draws`."""
     state = network._training_state
     fields = None if state is None else {**vars(state), "numbers": state.numbers.copy(),
                                          "schedule_state": dict(state.schedule_state)}
-    return fields, network._stopping_state, network.history, network._generator.bit_generator.state
+    return fields, network._stopping_state, network.history, network._generator.bit_generator.state if draws else None
 
 
 def _restore(network, remembered):
     """After a call that failed in its first epoch: the network as it was before, whose parameters are back already."""
     fields, network._stopping_state, network.history, generator = remembered
     network._training_state = None if fields is None else TrainingState(**fields)
-    network._generator.bit_generator.state = generator
+    if generator is not None:
+        network._generator.bit_generator.state = generator
 
 
 class _Run:
     """One call of `train`: the task for the core, the clock, and what is told after each epoch."""
 
-    def __init__(self, network, options, history, generator, pace):
-        self.network, self.options, self.history, self.pace = network, options, history, pace
-        self.state = _training_state(network, options)
-        streamed = isinstance(options.train, sources.Chunks)
-        self.in_parts = streamed or isinstance(options.train.X, _sparse.SparseRows)
-        self.n = np.inf if streamed else len(options.train)      # a stream tells at the end of an epoch
-        self.part, self.stopping = None, False
-        block = min(options.batch_size, MAX_BLOCK)
-        gradient, memory, online_memory = _memory.each(
-            network._parameters.size, core.work_size(network._plan, block),
-            core.online_size(network._plan))
-        self.task = Task(
-            X=None, Y=None, weight=None, batch_size=options.batch_size, block=block,
-            optimizer=self.state.optimizer.number, numbers=self.state.numbers, slots=self.state.slots,
-            gradient=gradient, memory=memory, online_memory=online_memory, nonzero=None,
-            l1=options.l1, l2=options.l2, clip_norm=options.clip_norm, max_norm=options.max_norm,
-            dropout=self._dropout(block), n_threads=_team_size(network, options))
-        if not self.in_parts:
-            self._take(options.train)
-        self.updates_per_epoch = -(-self.n // options.batch_size)
-        self.updates = 0
-        self.measured = Measured(network, options, self._slice_rows)
-        self.best = None
+    part, stopping = None, False             # what is trained on now; whether a training beside a reader is to end
+    updates, away = 0, 0.0                   # away: seconds that were spent on other networks
+    generator, drawn = None, 0               # its state, once dropout has its key, after so many epochs
+    inner = measured = best = solver = bar = None
+
+    def __init__(self, network, options, train, history, generator, pace):
+        self.network, self.options, self.train, self.history, self.pace = network, options, train, history, pace
+        self.state = state = _training_state(network, options)
+        self.manner = manner = options.manner
+        # A stream tells its length at the end of an epoch.
+        self.n = n = np.inf if isinstance(train, sources.Chunks) else len(train)
+        rule = manner.rule
+        self.task = Task(rule, None, None, None, state.numbers, state.slots,
+                         core.job_memory(network._plan, rule.block), None,
+                         None if options.dropout is None else self._dropout(rule.block))
+        if not manner.in_parts:
+            self._take(train)
+        self.updates_per_epoch = -(-n // rule.batch_size)
+        if manner.measured:
+            self.measured = Measured(network, options, train, self._slice_rows)
         if options.monitor is not None:
-            arrays = [network._parameters, self.state.slots, self.state.numbers]
-            self.best = stopping.Best(options.early_stopping, options.monitor, arrays, network._stopping_state)
+            self.best = stopping.Best(options.early_stopping, options.monitor, self._arrays(), network._stopping_state)
         network._stopping_state = None if self.best is None else self.best.state
-        self.first, self.last_epoch = network.epochs_trained, network.epochs_trained + options.epochs
-        self.listeners = self._somebody_listens()
-        self.started, self.away = time.perf_counter(), 0.0       # away: seconds that were spent on other networks
-        self.rows_per_second = 1e9 / (500 + network.n_parameters)    # a cautious guess until a call has been measured
-        self.singly = self.listeners                 # whether each epoch is a call of the core of its own
-        self.generator, self.drawn = None, 0         # its state, once dropout has its key, after so many epochs
+        self.first = first = network.epochs_trained
+        self.last_epoch = first + options.epochs
+        self.started = time.perf_counter()
+        self.rows_per_second = 1e9 / (500 + network._n_parameters)   # a cautious guess until a call has been measured
+        self.singly = manner.listened                # whether each epoch is a call of the core of its own
         if options.shuffle:
             self.generator = generator if options.dropout is None else network._generator.bit_generator.state
-        self.mark, self.inner = [array.copy() for array in self._arrays()], None      # for failures, see `_rewound`
-        self.marked = network.epochs_trained, self.state.visits
-        self.solver = solvers.make(self)
-        self.bar = _progress_bar(options.epochs) if options.progress else None   # last: nothing may fail after it
+        self.mark = (network._parameters.copy(), state.slots if manner.no_slots is not None else state.slots.copy(),
+                     state.numbers.copy())           # for failures, see `_rewound`
+        self.marked = first, state.visits
+        if manner.elsewhere:
+            self.solver = solvers.make(self)
+        if options.progress:
+            self.bar = _progress_bar(options.epochs)         # last: nothing may fail after it
 
     def _take(self, part):
         """Show dense examples to the core."""
-        self.part, self.task.X, self.task.weight = part, part.X, part.weight
-        self.task.Y = part.Y if self.network._own_loss is None else np.zeros(part.Y.shape)
-        self.task.nonzero = self._nonzero(part.X)
-
-    def _nonzero(self, X):
-        """Lists of the non-zero inputs where the one-example kernel gains by skipping the others; else None."""
-        units = self.network._sizes[1]
-        if self.options.batch_size > 1 or units == 1 or X.shape[1] < SPARSE_MIN_INPUTS:
-            return None
-        starts = np.empty(X.shape[0] + 1, dtype=np.int64)
-        core.count_nonzero(X, starts)
-        if starts[-1] > SPARSE_MAX_DENSITY * X.size:
-            return None
-        index, values = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1])
-        core.gather_nonzero(X, starts, index, values)
-        return starts, index, values
+        task = self.task
+        self.part, task.X, task.Y, task.weight = part, part.X, part.Y, part.weight
+        if self.network._own_loss is not None:
+            task.Y = np.zeros(part.Y.shape)
+        if self.manner.lists:
+            task.nonzero = _nonzero(part.X)
 
     def _dropout(self, block):
-        """The core's `Dropout` for up to `block` rows at a time, with the key of the network's training; or None."""
+        """The core's `Dropout` for up to `block` rows at a time, with the key of the network's training."""
         network, state, rates = self.network, self.state, self.options.dropout
-        if rates is None:
-            return None
         if state.dropout_key is None:
             state.dropout_key = int(network._generator.integers(2**64, dtype=np.uint64))
         memory = _memory.zeros(core.dropout_size(network._plan, rates, block))
         return Dropout(rates, state.dropout_key, state.visits, memory)
-
-    def _somebody_listens(self):
-        """Whether something must be done between any two epochs."""
-        o = self.options
-        return (bool(o.callbacks) or o.target_loss is not None or self.best is not None or self.measured.anything
-                or type(o.schedule) is not schedules.constant or o.l1 != 0.0 or o.l2 != 0.0
-                or self.network._own_loss is not None or self.in_parts)
 
     def epochs(self):
         """All epochs, a generator of jobs; returns the stop reason."""
@@ -303,12 +329,17 @@ class _Run:
             return self.solver.run()
         done = 0
         while done < self.options.epochs:
-            if done and (reason := self._budget_spent()):
-                return reason
-            self._set_mark()
+            if done:
+                if self.manner.budgets and (reason := self._budget_spent()):
+                    return reason
+                self._set_mark()
             count = 0 if self.singly else self._epochs_at_once(self.options.epochs - done)
             try:
-                reason, visited = yield from self._train(count)
+                if self.manner.scheduled:
+                    self._set_rate()
+                started = time.perf_counter() - self.away
+                totals, visited = yield from (self._many(count) if count > 0 else self._one())
+                reason = self._record(totals, visited, time.perf_counter() - self.away - started)
             except BaseException as error:
                 failed = isinstance(error, Exception)        # else Ctrl-C, which leaves what was learnt within an epoch
                 back = (failed or count > 0 or self.state.visits == self.marked[1]) and self._rewound()
@@ -321,18 +352,9 @@ class _Run:
             if reason is not None:
                 return reason
             done += max(count, 1)
-            self._checkpoint()
+            if self.options.checkpoint_path is not None:
+                self._checkpoint()
         return "epochs"
-
-    def _train(self, count):
-        """The next `count` epochs and their books; (stop reason or None, examples visited in an epoch).
-
-        `count` is 0 for one epoch in as many calls of the core as it takes.
-        """
-        self._set_rate()
-        started = self.seconds()
-        totals, visited = yield from (self._many(count) if count > 0 else self._one())
-        return self._record(totals, visited, self.seconds() - started), visited
 
     # an epoch that fails
 
@@ -345,7 +367,7 @@ class _Run:
         return copies
 
     def _set_mark(self):
-        """Note where training stands between two epochs."""
+        """Note where training stands after an epoch."""
         if self.marked != (self.network.epochs_trained, self.state.visits) or self.options.callbacks:
             self._keep(self.mark)
         self.marked = self.network.epochs_trained, self.state.visits
@@ -417,8 +439,10 @@ class _Run:
 
     def _epochs_at_once(self, left):
         """How many whole epochs the next call of the core may hold: what fits a slice and the budget; perhaps none."""
-        return int(min(left, SLICE_EPOCHS, self._until_checkpoint(), self._slice_rows() // self.n,
-                       self._updates_left() // self.updates_per_epoch))
+        most = min(left, SLICE_EPOCHS, self._slice_rows() // self.n)
+        if self.manner.budgets:
+            most = min(most, self._until_checkpoint(), self._updates_left() // self.updates_per_epoch)
+        return int(most)
 
     def slice_seconds(self):
         """How long the core may work until Ctrl-C and the clock are looked at again."""
@@ -436,30 +460,27 @@ class _Run:
     def _set_rate(self):
         """The schedule's learning rate for the next epoch, into the core's numbers."""
         o, state = self.options, self.state
-        if type(o.schedule) is schedules.constant:
-            return
         epoch = self.network.epochs_trained
         rate = o.schedule.rate(epoch, state.optimizer.learning_rate, self.last_epoch, state.schedule_state)
         state.numbers[0] = _check.real(rate, f"schedule: the learning rate of epoch {epoch}", minimum=0.0)
 
     def _orders(self, count):
-        """(count, n) indices: the order of visits in each of the next epochs."""
-        orders = np.arange(self.n, dtype=np.intp).reshape(1, -1).repeat(count, axis=0)
-        return _order.shuffle(orders, self.network._generator) if self.options.shuffle else orders
+        """(count n,) indices: the order of visits in each of the next epochs."""
+        return _order.visits(self.n, count, self.network._generator if self.options.shuffle else None)
 
     def _many(self, count):
         """(Σ w C of each epoch, examples visited in an epoch) after `count` epochs in one call of the core."""
         totals = np.zeros(count)
-        yield from self._call(self._orders(count).ravel(), self.n, totals, self.mark)
+        yield from self._call(self._orders(count), self.n, totals, self.mark)
         self.updates += count * self.updates_per_epoch
         return totals, self.n
 
     def _one(self):
         """(Σ w C, examples visited) of one epoch, which ends early where a budget is spent within it."""
         totals = np.zeros(1)
-        if self.in_parts:
+        if self.manner.in_parts:
             return totals, (yield from self._visit_parts(totals))
-        return totals, (yield from self._visit(self._orders(1).ravel(), totals))
+        return totals, (yield from self._visit(self._orders(1), totals))
 
     def _visit(self, order, totals, fresh=True):
         """Train in slices of whole batches, until a budget is spent; returns how many examples were visited.
@@ -502,11 +523,11 @@ class _Run:
 
     def _parts(self):
         """The parts of the next epoch, one by one."""
-        train, batch_size = self.options.train, self.options.batch_size
+        train, batch_size = self.train, self.options.batch_size
         if isinstance(train, sources.Chunks):
             self.n = np.inf
             return train.parts(self.network.epochs_trained, batch_size)
-        return sources.dense(train, batch_size, self._orders(1).ravel())
+        return sources.dense(train, batch_size, self._orders(1))
 
     def _train_beside(self, part, totals, parts, fresh):
         """(examples visited, the next part or None); the training has a thread of its own where it is worth one."""
@@ -526,10 +547,10 @@ class _Run:
     def _call(self, order, rows, totals, before):
         """One call of the core; on divergence, and if Ctrl-C hides the status, the arrays `before` it come back."""
         network, state, status = self.network, self.state, None
-        job = core.job(network._plan, self.task, order, rows, totals, self.task.n_threads)
+        job = core.job(network._plan, self.task, order, rows, totals)
         left = time.perf_counter()
         try:
-            status, parts, seconds = yield job, self.task.n_threads
+            status, parts, seconds = yield job, self.task.rule.n_threads
         finally:
             if status != 0:
                 for array, kept in zip(self._arrays(), before):
@@ -574,7 +595,7 @@ class _Run:
             self._rewound()
             raise
         self._set_mark()
-        if reason is None:
+        if reason is None and self.options.checkpoint_path is not None:
             self._checkpoint()
         if reason is None and self.network.epochs_trained == self.last_epoch:
             return "epochs"
@@ -583,22 +604,21 @@ class _Run:
     def _record(self, totals, visited, seconds):
         """History, schedule, stopping, callbacks and progress of the epochs just trained; a stop reason or None."""
         network, history, count = self.network, self.history, len(totals)
-        rate = None if self.options.optimizer.solver else float(self.state.numbers[0])
-        columns = network.epochs_trained + 1, totals, visited, self._penalty(), rate, seconds
-        if self.measured.anything:
+        rate = None if self.options.optimizer.solver else self.state.numbers.item(0)
+        penalty = self._penalty() if self.manner.penalised else 0.0
+        columns = network.epochs_trained + 1, totals, visited, penalty, rate, seconds
+        if self.measured is not None:
             measured = {name: [value] for name, value in self.measured.values().items()}
             history.extend({**_columns(*columns), **measured}, count)
         else:
             history.extend_later(_columns, columns, count)
         network.epochs_trained += count
-        if self.listeners or self.bar is not None:
+        if self.manner.listened or self.bar is not None:
             return self._tell(count)
         return None
 
     def _penalty(self):
         l1, l2 = self.options.l1, self.options.l2
-        if l1 == 0.0 and l2 == 0.0:
-            return 0.0
         with np.errstate(over="ignore"):
             return float(sum((l1 * np.abs(W).sum() if l1 else 0.0) + (0.5 * l2 * np.square(W).sum() if l2 else 0.0)
                              for W in self.network._weights))
@@ -634,6 +654,17 @@ def _columns(first, totals, visited, penalty, rate, seconds):
     return {"epoch": range(first, first + count), "loss": (totals / visited).tolist(), "penalty": [penalty] * count,
             "learning_rate": [rate] * count, "seconds": [seconds / count] * count,
             "examples_per_second": [visited * count / max(seconds, 1e-9)] * count}
+
+
+def _nonzero(X):
+    """Lists of the non-zero inputs where the one-example kernel gains by skipping the others; else None."""
+    starts = np.empty(X.shape[0] + 1, dtype=np.int64)
+    core.count_nonzero(X, starts)
+    if starts[-1] > SPARSE_MAX_DENSITY * X.size:
+        return None
+    index, values = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1])
+    core.gather_nonzero(X, starts, index, values)
+    return starts, index, values
 
 
 def processors():
@@ -677,13 +708,13 @@ def _training_state(network, options):
         state.optimizer = optimizer
     else:
         old, shape = state, (optimizer.n_slots, network._parameters.size)
-        slots = _memory.zeros(*shape) if optimizer.n_slots else np.empty(shape)
+        slots = _memory.zeros(*shape) if optimizer.n_slots else options.manner.no_slots
         state = TrainingState(optimizer, optimizer.numbers(), slots)
         if old is not None:
             state.visits, state.dropout_key = old.visits, old.dropout_key
         network._training_state = state
         network._stopping_state = None
-    description = schedule.to_dict()
+    description = options.manner.schedule
     if description is None or description != state.schedule:
         state.schedule, state.schedule_state = description, schedule.new_state()
     state.split_seed, state.checkpoint = options.split_seed, options.record

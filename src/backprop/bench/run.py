@@ -80,16 +80,19 @@ class Benchmark:
         started, skipped = time.perf_counter(), dict(self.missing)
         try:
             task = case.task() if case.task is not None else None
-        except FileNotFoundError as error:
+            apart = self._apart(task, skipped) if case.kind == "apart" else None
+        except (FileNotFoundError, ImportError, RuntimeError) as error:
             return {
                 "name": case.name,
                 "kind": case.kind,
                 "unit": case.unit,
                 "timings": [],
-                "skipped": {"case": str(error)},
+                "skipped": {"case": _first_line(error)},
                 "figures": [],
             }
-        if case.kind == "import":
+        if apart is not None:
+            timings = apart
+        elif case.kind == "import":
             timings = self._imports()
         elif case.kind == "headline":
             timings = self._headline(task, skipped)
@@ -103,6 +106,17 @@ class Benchmark:
 
         samples = import_time.measure(max(self.repeats, 7))
         return [Timing(Contender(name, None, None), 1, samples[name]) for name in ("backprop", "numpy")]
+
+    def _apart(self, task, skipped):
+        """Contenders that are processes of their own, on all cores."""
+        from timing import Contender, Timing
+
+        skipped.clear()  # no peer has a part in it
+        with environment.Cores(self.cores):
+            measured = task.measure(min(self.repeats, 3))
+        return [
+            Timing(Contender(name, None, None, form=form), 1, samples) for name, (form, samples) in measured.items()
+        ]
 
     def _time(self, case, task, skipped):
         import timing
@@ -275,12 +289,14 @@ def main(argv=None):
     arguments = options(argv)
     cores = os.sched_getaffinity(0)
     environment.prepare(arguments.core, arguments.simd)
+    import apart
     import report
     from cases import all_cases
 
-    cases = selected(all_cases(), arguments)
+    every = [*all_cases(), *apart.all_cases()]
+    cases = selected(every, arguments)
     if arguments.list or not cases:
-        print("\n".join(case.name for case in all_cases()))
+        print("\n".join(case.name for case in every))
         return 0 if arguments.list else 2
     started = time.perf_counter()
     benchmark = Benchmark(arguments, cores)

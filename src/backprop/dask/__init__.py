@@ -98,7 +98,8 @@ def train(network: Network, X, Y, mode: str = "sync", client=None, sample_weight
     with connected(client, len(parts)) as client:
         cluster = Cluster(client, _kind(network), parts)
         try:
-            return training.run(network, plan.options(network, Elsewhere(cluster, plan)))
+            examples = Elsewhere(cluster, plan)
+            return training.run(network, plan.options(network, examples), examples)
         finally:
             cluster.close()
 
@@ -166,27 +167,31 @@ def _require():
 
 @contextlib.contextmanager
 def connected(client=None, at_most=1):
-    """The client to use: the given one, the active one, or one of a `LocalCluster` that ends here.
+    """The client to use, as the current one: the given one, the active one, or one of a `LocalCluster` that ends here.
 
-    That has a process for each processor that the surroundings leave us, and for `at_most` partitions.
+    That has a process for each processor that the surroundings leave us, and for `at_most` partitions. What the client
+    receives, actors above all, belongs to the current client, whichever was asked.
     """
     import distributed
 
     from backprop import _threads
 
+    if client is not None and not isinstance(client, distributed.Client):
+        raise TypeError(f"client must be a distributed.Client, got {type(client).__name__}")
+    if client is None:
+        try:
+            client = distributed.get_client()
+        except ValueError:
+            pass
     if client is not None:
-        if not isinstance(client, distributed.Client):
-            raise TypeError(f"client must be a distributed.Client, got {type(client).__name__}")
-        yield client
-        return
-    try:
-        active = distributed.get_client()
-    except ValueError:
-        active = None
-    if active is not None:
-        yield active
+        if client.asynchronous:
+            raise ValueError("client is asynchronous, and training waits for its results: give one that is not")
+        if client.status != "running":
+            raise RuntimeError(f"client has no connection to a Dask scheduler: it is {client.status}")
+        with client.as_current():
+            yield client
         return
     workers = min(_threads.available(), at_most)
     with distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as own:
-        with distributed.Client(own, direct_to_workers=True) as client:
+        with distributed.Client(own, direct_to_workers=True) as client, client.as_current():
             yield client

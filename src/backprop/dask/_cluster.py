@@ -100,8 +100,14 @@ class Cluster:
             address: self.client.submit(Partitions, self.network, part, workers[address], actor=True, pure=False,
                                         workers=[address], allow_other_workers=False)
             for address, part in given.items() if part}
+        failed = []
         for address, future in created.items():
-            self._wait(future, f"the partitions of {address}", address)
+            try:
+                self._wait(future, f"the partitions of {address}", address)
+            except (ValueError, TypeError) as error:
+                failed.append(error)
+        if failed:                               # the first partition's, whichever worker has it
+            raise min(failed, key=lambda error: getattr(error, "partition", -1))
         self.actors = {address: future.result() for address, future in created.items()}
 
     def _wait(self, future, what, address=None):
@@ -116,6 +122,7 @@ class Cluster:
             except Exception:
                 break
         if future.status in ("lost", "cancelled"):
+            self._workers()                      # or it is the client that is gone
             raise RuntimeError(f"{what}: its data are lost with a worker, or cancelled, and cannot be computed again")
         if future.status == "error":
             error = future.exception()

@@ -41,7 +41,7 @@ def is_array(value):
 
 def is_frame(value):
     """Whether `value` is a dask dataframe or series."""
-    return hasattr(value, "map_partitions") and hasattr(value, "npartitions") and not is_array(value)
+    return hasattr(value, "map_partitions") and hasattr(value, "_meta") and not is_array(value)     # no bag
 
 
 def delayed(value, name):

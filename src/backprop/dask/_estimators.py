@@ -6,8 +6,9 @@ import dask
 import numpy as np
 
 import backprop.dask
-from backprop import _check, _estimator_base
+from backprop import _check, _estimator_base, _frames
 from backprop.dask import _collections
+from backprop.dask._worker import of_partition
 from backprop.estimators import MLPClassifier, MLPRegressor
 
 AVERAGE_BATCH = 200      # batch_size="auto" in mode "average", as in memory
@@ -67,11 +68,12 @@ class _OnCluster:
         """Accuracy or R², of dask collections or of arrays in memory."""
         if not _is_dask(X):
             return self.to_local().score(X, y, sample_weight)
-        columns = [np.concatenate(dask.compute(*_collections.delayed(each, name)))
-                   for name, each in (("X", self.predict(X)), ("y", y), ("sample_weight", sample_weight))
-                   if each is not None]
-        P, truth = columns[:2]
-        return self._score(_estimator_base.column(truth), P, *columns[2:])
+        def whole(each, name):
+            return np.concatenate([_column(part, numeric=name != "y" or self._y_numeric)
+                                   for part in dask.compute(*_collections.delayed(each, name)) if len(part)])
+
+        weight = () if sample_weight is None else (whole(sample_weight, "sample_weight"),)
+        return self._score(whole(y, "y"), whole(self.predict(X), "X"), *weight)
 
     def predict(self, X):
         """Predictions; of a dask collection a lazy one in the same partitions, of an array in memory an array."""
@@ -89,7 +91,8 @@ class _OnCluster:
     def _training_data(self, X, y, sample_weight, fresh, classes):
         parts = _collections.partitions(X, y, sample_weight)
         with backprop.dask.connected(self._call[2], len(parts)) as client:
-            found = client.gather(client.compute([dask.delayed(_describe)(part, self._y_numeric) for part in parts]))
+            found = client.gather(client.compute([
+                dask.delayed(_describe)(number, part, self._y_numeric) for number, part in enumerate(parts)]))
         found = [each for each in found if each is not None]
         if not found:
             raise ValueError("X is empty: none of its partitions holds a row")
@@ -100,7 +103,7 @@ class _OnCluster:
             raise ValueError(f"X has {widths[0]} columns, but the fit before had {self.n_features_in_}")
         targets, output = self._targets(np.concatenate(labels), fresh, classes)
         self.n_features_in_ = widths[0]
-        encode = dask.delayed(_Encoded(self._encode_of()), pure=False)
+        encode = dask.delayed(_Encoded(self._encode_of(), self._y_numeric), pure=False)
         inputs = [dask.delayed(_inputs)(part) for part in parts]
         weight = None if sample_weight is None else _collections.delayed(sample_weight, "sample_weight")
         train = _Remote(inputs, [encode(part, targets.shape[1]) for part in parts], weight, sum(rows), sum(weights))
@@ -195,12 +198,12 @@ class _OnArrays:
 class _Encoded:
     """The targets of a partition (X, y, weight)."""
 
-    def __init__(self, encode):
-        self.encode = encode
+    def __init__(self, encode, numeric):
+        self.encode, self.numeric = encode, numeric
 
     def __call__(self, part, n_outputs):
-        y = _values(part[1])
-        return self.encode(_estimator_base.column(y)) if len(y) else np.empty((0, n_outputs))
+        y = _column(part[1], self.numeric) if len(part[1]) else ()
+        return self.encode(y) if len(y) else np.empty((0, n_outputs))
 
 
 def _inputs(part):
@@ -212,14 +215,29 @@ def _values(table):
     return table.to_numpy() if hasattr(table, "to_numpy") else table
 
 
-def _describe(part, numeric):
+def _describe(number, part, numeric):
     """(columns, rows, sum of weights, labels that y holds) of a partition; None without rows."""
-    X, y, weight = (_values(each) for each in part)
+    X, _, weight = (_values(each) for each in part)
     if X.shape[0] == 0:
         return None
-    y = _estimator_base.column(np.asarray(y))
-    labels = y[:1] if numeric or y.ndim == 2 else np.unique(y)
+    try:
+        labels = _labels(part[1], numeric)
+    except (ValueError, TypeError) as error:
+        raise of_partition(number, error) from None
     return X.shape[1], X.shape[0], float(X.shape[0] if weight is None else weight.sum()), labels
+
+
+def _labels(y, numeric):
+    """The labels that a partition's y holds; of numbers and of many columns the first row, which tells their kind."""
+    y = _column(y, numeric)
+    return y[:1] if numeric or y.ndim == 2 else np.unique(_check.labels(y))
+
+
+def _column(y, numeric):
+    """A partition's y as an array, which `MLPClassifier` or `MLPRegressor` would make of it in memory."""
+    if _frames.is_frame(y) and not numeric:
+        return _estimator_base.column(_frames.labels(y, "y"))
+    return _estimator_base.column(np.asarray(_values(y)))
 
 
 def _is_dask(X):

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from backprop import _check, _memory, examples, options, solvers, sources
+from backprop import _check, _memory, examples, options, solvers, sources, training
 from backprop._dispatch import core
 from backprop.errors import DivergenceError
 
@@ -91,18 +91,19 @@ class Plan:
         batch_size = len(train) if a.batch_size == "full" else min(a.batch_size, len(train))
         out = object.__new__(options.Options)
         out.__dict__.update(
-            a.common, train=train, validation=held, split_seed=None if state is None else state.split_seed,
+            a.common, n_threads=1, validation=held, split_seed=None if state is None else state.split_seed,
             batch_size=batch_size, shuffle=False, plateau=None, monitor=None,
             metrics=options._metrics(a.metrics if a.metrics is not options._NO_METRICS else (), train, held, network),
             dropout=None, record=None, checkpoint_path=None if a.checkpoint_path is None else
             options._checkpoint_path(a.checkpoint_path, network))
-        options._monitors(out)
+        options._monitors(out, True)
         if out.optimizer.solver:
             solvers.check(network, out)
         options.check_finite(network)
         if out.checkpoint_path is not None:
-            out.record = options.record(out)
+            out.record = options.record(out, train)
             options._check_checkpoint(network, out)
+        out.manner = training.manner(network, out, train)
         return out
 
 
@@ -110,9 +111,8 @@ class _Remote:
     """A solver whose epochs are made on a cluster; an epoch that fails is undone."""
 
     def __init__(self, loop):
-        self.loop, self.network, self.train = loop, loop.network, loop.options.train
+        self.loop, self.network, self.train = loop, loop.network, loop.train
         self.ask = self.train.cluster.ask
-        loop.task.n_threads = 1
 
     def run(self):
         loop, generator = self.loop, self.network._generator.bit_generator
@@ -152,17 +152,21 @@ class Synchronous(_Remote):
     and the rule steps on g as it does on one machine.
     """
 
+    def __init__(self, loop):
+        super().__init__(loop)
+        self.gradient = _memory.zeros(self.network._parameters.size)
+
     def epoch(self):
         """(Σ w_i C_i / w̄ before the steps, rows visited) of an epoch."""
-        loop, task, train = self.loop, self.loop.task, self.train
+        loop, train = self.loop, self.train
         steps = -(-len(train) // loop.options.batch_size)
         key = self._key() if steps > 1 and train.plan.shuffle else None
         total, visited = 0.0, 0
         for step in range(steps):
             part, rows = self._sum(step, steps, key)
             if rows:
-                task.gradient *= 1.0 / (rows * train.weight_mean)
-                core.step_from_gradient(self.network._plan, task)
+                self.gradient *= 1.0 / (rows * train.weight_mean)
+                core.step_from_gradient(self.network._plan, loop.task, self.gradient)
                 loop.updates += 1
             total, visited = total + part / train.weight_mean, visited + rows
             self._check_finite(total)
@@ -171,8 +175,8 @@ class Synchronous(_Remote):
         return total, visited
 
     def _sum(self, step, steps, key):
-        """Σ_c of the gradients, into the task; (Σ w_i C_i, rows)."""
-        gradient, total, rows = self.loop.task.gradient, 0.0, 0
+        """Σ_c of the gradients, into `gradient`; (Σ w_i C_i, rows)."""
+        gradient, total, rows = self.gradient, 0.0, 0
         gradient[...] = 0.0
         for part, losses, count in self.ask("gradients", self.network._parameters, step, steps, key):
             if part is not None:
@@ -185,7 +189,7 @@ class RemoteLBFGS(solvers.LBFGS):
     """L-BFGS whose values and gradients are sums over partitions, in their order."""
 
     def __init__(self, loop):
-        self.loop, self.network, self.train = loop, loop.network, loop.options.train
+        self.loop, self.network, self.train = loop, loop.network, loop.train
         self.hyper, self.decay = loop.options.optimizer.hyper, self._compact_l2()
         self.gradient, self.visited, self.sum = _memory.zeros(self.network._parameters.size), 0, 0.0
         self.ask = self.train.cluster.ask

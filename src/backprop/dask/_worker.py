@@ -31,7 +31,7 @@ class Partitions:
             try:
                 examples = _checked(network, X, Y, weight)
             except (ValueError, TypeError) as error:
-                raise type(error)(f"partition {number}: {error}") from None
+                raise of_partition(number, error) from None
             if examples is not None:
                 self.partitions[number] = examples
 
@@ -51,11 +51,11 @@ class Partitions:
             network = self.network.copy()
             network._parameters[...] = parameters
             network._generator = np.random.default_rng([key, number])
-            checked = options.Arguments(**arguments).of(network, part.X, part.Y, None)
+            checked, examples = options.Arguments(**arguments).of(network, part.X, part.Y, None)
             if part.weight is not None:
-                checked.train.weight = part.weight / weight_mean
+                examples.weight = part.weight / weight_mean
             state = network._training_state = training.TrainingState(checked.optimizer, numbers.copy(), slots.copy())
-            history = training.run(network, checked)
+            history = training.run(network, checked, examples)
             return network._parameters, state.slots, state.numbers, history.loss[-1] * len(part), len(part)
 
         return self._each(train)
@@ -98,6 +98,13 @@ class Partitions:
             if own is not None:
                 each[rows] = own
         return gradient, _total(each, part.weight), n
+
+
+def of_partition(number, error):
+    """The error of a partition's data, with its number in the words and as `partition`."""
+    named = type(error)(f"partition {number}: {error}")
+    named.partition = number
+    return named
 
 
 def _total(each, weight):

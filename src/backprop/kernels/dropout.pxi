@@ -82,9 +82,9 @@ def forward_dropped(plan, task, const double[:, ::1] X, double[:, ::1] out):
     cdef Work work
     cdef Dropout dropout
     cdef Share who = alone()
-    cdef double[::1] memory = task.memory
+    cdef Task c
     cdef Py_ssize_t start = 0, rows, r, n_L = net.layer[net.L].n_out
-    carve(net, &work, &memory[0], task.block)
+    carve_job(net, &c, &work, task)
     dropout = dropout_of(net, &work, task.dropout)
     with nogil:
         while start < X.shape[0]:

@@ -87,50 +87,48 @@ cdef void free_job(object capsule) noexcept:
 
 cdef int read_rule(Task *c, task) except -1:
     """The rule of descent and what stands around it, from a `backprop.training.Task`."""
-    cdef double[::1] h = task.numbers
-    cdef double[:, ::1] slots = task.slots
-    cdef double[::1] gradient = task.gradient
-    c.optimizer = &OPTIMIZERS[<Py_ssize_t>task.optimizer]
-    c.h = &h[0]
-    c.s = &slots[0, 0] if c.optimizer.n_slots > 0 else NULL
-    c.t = &slots[1, 0] if c.optimizer.n_slots > 1 else NULL
-    c.gradient = &gradient[0]
-    c.l1, c.l2, c.clip_norm, c.max_norm = task.l1, task.l2, task.clip_norm, task.max_norm
+    rule = task.rule
+    c.optimizer = &OPTIMIZERS[<Py_ssize_t>rule.optimizer]
+    c.h = <double *>values_of(task.numbers)
+    if c.optimizer.n_slots > 0:
+        slots = task.slots
+        c.s = <double *>values_of(slots)
+        c.t = c.s + len(slots[0]) if c.optimizer.n_slots > 1 else NULL
+    c.l1, c.l2, c.clip_norm, c.max_norm = rule.l1, rule.l2, rule.clip_norm, rule.max_norm
     return 0
 
 
-def job(plan, task, const Py_ssize_t[::1] order, Py_ssize_t rows_per_part, double[::1] losses, int n_threads=1):
+def job(plan, task, order, Py_ssize_t rows_per_part, losses):
     """A call of the core, ready to `work`: train over `order`, whose rows fall into parts of `rows_per_part` visits.
 
-    A part is an epoch or a piece of one. `task` is a `backprop.training.Task`; Σ w_i C_i over part e is added to
-    losses[e], each example before its update. The caller keeps every array alive until the job is done.
+    A part is an epoch or a piece of one, and all together are `order`. `task` is a `backprop.training.Task`; Σ w_i C_i over
+    part e is added to losses[e], each example before its update. The caller keeps every array alive until the job is done.
     """
     cdef Job *j = <Job *>calloc(1, sizeof(Job))
     if j == NULL:
         raise MemoryError
     capsule = PyCapsule_New(j, JOB, free_job)
-    cdef const double[:, ::1] X = task.X
-    cdef const double[:, ::1] Y = task.Y
-    cdef const double[::1] weight = task.weight
-    cdef double[::1] memory = task.memory
     cdef Task *c = &j.task
+    rule = task.rule
+    cdef int n_threads = rule.n_threads
+    cdef Py_ssize_t visits
+    c.order = order_of(order, &visits)
     j.net = network_of(plan)
-    j.batch_size, j.rows_per_part, j.parts = task.batch_size, rows_per_part, losses.shape[0]
-    j.losses = &losses[0]
+    j.batch_size, j.rows_per_part, j.parts = rule.batch_size, rows_per_part, visits // rows_per_part
+    j.losses = <double *>values_of(losses)
     j.barrier.T = n_threads
-    c.X, c.Y, c.order = &X[0, 0], &Y[0, 0], &order[0]
+    c.X, c.Y = values_of(task.X), values_of(task.Y)
+    weight = task.weight
     if weight is not None:
-        c.weight = &weight[0]
+        c.weight = values_of(weight)
     read_rule(c, task)
     c.plain = c.optimizer.step == sgd and c.l1 == 0.0 and c.l2 == 0.0 and c.clip_norm == 0.0
-    carve(j.net, &j.work, &memory[0], task.block)
+    cdef double *online = carve_job(j.net, c, &j.work, task)
     c.dropout = dropout_of(j.net, &j.work, task.dropout)
     j.one_by_one = (c.plain and j.batch_size == 1 and n_threads == 1 and c.max_norm == 0.0
                     and c.dropout.rate == NULL)
-    cdef double[::1] online_memory
     if j.one_by_one:
-        online_memory = task.online_memory
-        carve_online(j.net, &j.online, &online_memory[0])
+        carve_online(j.net, &j.online, online)
         j.sparse = nonzero_of(task.nonzero)
     return capsule
 
@@ -146,8 +144,8 @@ def work(job, Py_ssize_t t=0):
     return j.status, j.done
 
 
-def step_from_gradient(plan, task):
-    """One step on task.gradient, the gradient of a data loss that was made elsewhere: penalties, clipping, rule, max-norm.
+def step_from_gradient(plan, task, double[::1] gradient):
+    """One step on the gradient of a data loss that was made elsewhere: penalties, clipping, rule, max-norm.
 
     The gradient is spent: penalties and clipping are written into it.
     """
@@ -155,11 +153,11 @@ def step_from_gradient(plan, task):
     cdef Task c
     cdef Work work
     cdef Share who = alone()
-    cdef double[::1] memory = task.memory
     cdef uint64_t flags
     memset(&c, 0, sizeof(Task))
     read_rule(&c, task)
-    carve(net, &work, &memory[0], task.block)
+    carve_job(net, &c, &work, task)
+    c.gradient = &gradient[0]
     with nogil:
         flags = bp_flush_subnormals()
         step(net, &c, 0, net.n_padded, &who)

@@ -27,4 +27,19 @@ static inline double *bp_vector(PyObject *x, PyObject *descr, Py_ssize_t n) {
     return (double *)array->data;
 }
 
+/* The values of a contiguous array of doubles of any shape, or NULL. */
+static inline double *bp_values(PyObject *x, PyObject *descr) {
+    const bp_ndarray *array = (const bp_ndarray *)x;
+    const int plain = BP_C_CONTIGUOUS | BP_ALIGNED;
+    return array->descr == descr && (array->flags & plain) == plain ? (double *)array->data : NULL;
+}
+
+/* The same of a two-dimensional array that is `columns` wide, and how many rows it has. */
+static inline double *bp_table(PyObject *x, PyObject *descr, Py_ssize_t columns, Py_ssize_t *rows) {
+    const bp_ndarray *array = (const bp_ndarray *)x;
+    if (array->nd != 2 || array->dimensions[1] != columns) return NULL;
+    *rows = array->dimensions[0];
+    return bp_values(x, descr);
+}
+
 #endif

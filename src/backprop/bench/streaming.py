@@ -1,20 +1,24 @@
 """Training from a file that is larger than memory could be, beside training on the same rows in memory.
 
-python bench/streams.py [--rows 10000000] [--features 20] [--csv-rows 1000000]
+python src/backprop/bench/streaming.py [--rows 10000000] [--features 20] [--csv-rows 1000000]     (make streams)
 
 An NPY file (and a CSV file of the first rows) is written to a temporary folder; so it lies in the page cache. Each
-contender is a process of its own, in every round one after the other; the fastest of its rounds counts, as on a shared
-machine the others tell how busy it was. The stream in the file's order must end with the parameters of the training in
-memory, bit for bit. Resident memory is the most that the process ever had (VmHWM).
+contender is a process of its own, in every round one after the other; medians over the rounds count. The stream in the
+file's order must end with the parameters of the training in memory, bit for bit. Resident memory is the most that the
+process ever had (VmHWM).
 """
 
 import argparse
+import functools
 import hashlib
 import json
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -64,17 +68,58 @@ def contender(kind, folder, case, hidden, rows):
     }
 
 
-def measure(kinds, folder, case, hidden, repeats):
-    """{kind: the round with the highest rate} for kinds {kind: rows}."""
-    rounds = []
+def rounds(kinds, folder, case, hidden, repeats):
+    """{kind: [what `contender` tells, of each round]} for kinds {kind: rows}, one after the other in every round."""
+    found = {kind: [] for kind in kinds}
     for _ in range(repeats):
-        rounds.append({})
         for kind, rows in kinds.items():
             command = [sys.executable, __file__, "--contender", kind, str(folder), case, str(hidden), str(rows)]
             run = subprocess.run(command, capture_output=True, text=True, check=True)
-            rounds[-1][kind] = json.loads(run.stdout)
-    assert all(len({round_[kind]["digest"] for round_ in rounds}) == 1 for kind in kinds)
-    return {kind: max((round_[kind] for round_ in rounds), key=lambda result: result["rate"]) for kind in kinds}
+            found[kind].append(json.loads(run.stdout))
+    assert all(len({result["digest"] for result in results}) == 1 for results in found.values())
+    same = {found[kind][0]["digest"] for kind in ("memory", "npy")}
+    assert len(same) == 1, "a stream's epoch must have the bits of memory's"
+    return found
+
+
+@dataclass
+class Streams:
+    """A case of the benchmark: an epoch from an NPY file in the page cache, in its order and shuffled, and in memory.
+
+    Attributes
+    ----------
+    resident : dict
+        MB of resident memory at most, by contender, once measured.
+    """
+
+    case: str
+    rows: int = 10_000_000
+    features: int = 20
+    hidden: int = 32
+    resident: dict = field(default_factory=dict)
+
+    names = {"npy": "backprop", "npy shuffled": "backprop, shuffled", "memory": "in memory"}
+
+    def measure(self, repeats):
+        """{name: (form, [seconds of an epoch])}"""
+        folder = _file(self.rows, self.features)
+        found = rounds({kind: self.rows for kind in self.names}, Path(folder.name), self.case, self.hidden, repeats)
+        self.resident = {self.names[kind]: max(result["resident"] for result in results)
+                         for kind, results in found.items()}
+        return {self.names[kind]: (f"{self.resident[self.names[kind]]:.0f} MB resident",
+                                   [self.rows / result["rate"] / 1e6 for result in results])
+                for kind, results in found.items()}
+
+
+@functools.cache
+def _file(rows, features):
+    """The folder of rows.npy, which ends with this process."""
+    folder = tempfile.TemporaryDirectory()
+    size, free = 8 * rows * (features + 1), os.statvfs(folder.name)
+    if free.f_bavail * free.f_frsize < 2 * size:
+        raise FileNotFoundError(f"{folder.name} has no room for a file of {size:,} bytes")
+    write(Path(folder.name), rows, features, 1000)
+    return folder
 
 
 def main(arguments):
@@ -88,10 +133,11 @@ def main(arguments):
               "memory, npy, shuffled, csv")
         for case in BATCHES:
             kinds = {kind: arguments.rows for kind in ("memory", "npy", "npy shuffled")}
-            best = measure({**kinds, "csv": arguments.csv_rows}, folder, case, arguments.hidden, arguments.repeats)
-            assert best["memory"]["digest"] == best["npy"]["digest"], "a stream's epoch must have the bits of memory's"
-            memory, npy, shuffled, csv = (result["rate"] for result in best.values())
-            resident = ", ".join(format(result["resident"], ".0f") for result in best.values())
+            found = rounds({**kinds, "csv": arguments.csv_rows}, folder, case, arguments.hidden, arguments.repeats)
+            memory, npy, shuffled, csv = (statistics.median(result["rate"] for result in results)
+                                          for results in found.values())
+            resident = ", ".join(format(max(result["resident"] for result in results), ".0f")
+                                 for results in found.values())
             print(f"{case:24}{memory:8.2f}{npy:8.2f}{npy / memory:7.0%}{shuffled:10.2f}{shuffled / memory:7.0%}"
                   f"{csv:8.2f}   {resident}", flush=True)
 
