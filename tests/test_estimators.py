@@ -502,7 +502,7 @@ warnings.simplefilter("ignore")
 import numpy as np, pickle
 import backprop as bp
 X, y = bp.data.digits()
-X, classes = X[:300] / 16, y[:300]
+X, classes = X[:300], y[:300]
 options = {"hidden_layer_sizes": (8,), "learning_rate_init": 0.01, "random_state": 0}
 for model in (bp.MLPClassifier(**options), bp.MLPRegressor(**options, activation="tanh", early_stopping=True),
               bp.Perceptron(max_iter=5, random_state=0)):
