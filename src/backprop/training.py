@@ -606,11 +606,11 @@ class _Run:
 
     def _penalty(self):
         l1, l2 = self.options.l1, self.options.l2
-        if l1 == 0.0 and l2 == 0.0:
-            return 0.0
-        with np.errstate(over="ignore"):
-            return float(sum((l1 * np.abs(W).sum() if l1 else 0.0) + (0.5 * l2 * np.square(W).sum() if l2 else 0.0)
-                             for W in self.network._weights))
+        penalty = 0.5 * l2 * core.squared_weights(self.network._plan) if l2 else 0.0
+        if l1:
+            with np.errstate(over="ignore"):
+                penalty += l1 * float(sum(np.abs(W).sum() for W in self.network._weights))
+        return penalty
 
     def _tell(self, count):
         """Tell everybody who listens about the last epoch; returns a stop reason or None."""
