@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import backprop as bp
 from backprop.cli import bench
 from command_line import command, refused
 
@@ -68,3 +69,37 @@ def test_what_is_refused(capsys, tmp_path):
     assert refused(capsys, 2, "bench", "--env", tmp_path, "--no-install") == (
         f"argument --env: there is no environment in {tmp_path}")
     assert refused(capsys, 2, "bench", "--frob") == "unrecognized arguments: --frob (see backprop --help)"
+
+
+def test_swaps_show_no_times_where_the_classes_do_not_agree(monkeypatch):
+    monkeypatch.syspath_prepend(str(bench.BENCH))
+    before = set(sys.modules)
+    import swaps
+
+    swap = swaps.swap("wine", None, {"max_iter": 1, "hidden_layer_sizes": (3,), "solver": "lbfgs"})
+    monkeypatch.setattr(swaps, "SEEDS", 2)
+    timings, learnt = swaps.learn(swap)
+    assert [timing.contender.name for timing in timings] == ["backprop", "sklearn"]
+    assert all(len(timing.samples) == 2 for timing in timings) and set(learnt["scores"]) == {"backprop", "sklearn"}
+
+    class Other(bp.MLPClassifier):
+        """Starts elsewhere."""
+
+        def fit(self, X, y):
+            self.init = "he_normal"
+            return super().fit(X, y)
+
+    class Worse(bp.MLPClassifier):
+        """Learns the same, and is told to have learnt less."""
+
+        def score(self, X, y, sample_weight=None):
+            return super().score(X, y, sample_weight) - 0.02
+
+    theirs = swap.classes()["sklearn"]
+    for ours, message in ((Other, "one epoch.* differs by"), (Worse, "the mean test scores are -0.02")):
+        with pytest.raises(swaps.Disagreement, match=message):
+            monkeypatch.setattr(swaps.Swap, "classes", lambda self, ours=ours: {"backprop": ours, "sklearn": theirs})
+            swaps.learn(swap)
+    for name in set(sys.modules) - before:               # scripts beside each other, with names of their own
+        if str(bench.BENCH) in (getattr(sys.modules[name], "__file__", None) or ""):
+            del sys.modules[name]

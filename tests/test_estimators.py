@@ -246,11 +246,14 @@ FAILURES = [
     ({"hidden_layer_sizes": (3, 0)}, ValueError, "hidden_layer_sizes must be > 0"),
     ({"hidden_layer_sizes": 2.5}, TypeError, "hidden_layer_sizes"), ({"batch_size": 0}, ValueError, "batch_size"),
     ({"learning_rate": "fast"}, ValueError, "learning_rate"), ({"learning_rate_init": 0.0}, ValueError, "rate_init"),
+    ({"learning_rate": 0.1}, TypeError, "learning_rate must be a schedule.*0.1; .* learning_rate_init"),
+    ({"learning_rate": None}, TypeError, "learning_rate must"), ({"learning_rate": [1]}, TypeError, "^learning_rate "),
     ({"momentum": 1.5}, ValueError, "momentum"), ({"beta_1": 1.0}, ValueError, "beta_1"),
     ({"n_iter_no_change": 0}, ValueError, "n_iter_no_change"), ({"max_iter": 0}, ValueError, "max_iter"),
     ({"max_fun": 0}, ValueError, "max_fun"), ({"random_state": "x"}, TypeError, "random_state"),
     ({"verbose": "x"}, TypeError, "verbose"), ({"shuffle": 1}, TypeError, "shuffle"),
     ({"dropout": 1.0}, ValueError, "dropout"), ({"loss": "cosine"}, ValueError, "loss"),
+    ({"loss": (30, 10)}, TypeError, "loss must be a name or a function, got .30, 10.; .* write hidden_layer_sizes="),
     ({"tol": -1.0}, ValueError, "tol"), ({"epsilon": 0.0}, ValueError, "epsilon"),
 ]
 
@@ -277,11 +280,19 @@ def test_bad_data_is_named_and_changes_nothing(cls, y):
             ((holed, y), "X holds NaN at row 3, column 2"), ((X, y[:-1]), "inconsistent|labels|rows"),
             ((X, y, -np.ones(60)), "sample_weight must not be negative"), ((X, y, np.zeros(60)), "sample_weight.*zero"),
             ((X, y, np.ones(3)), "sample_weight"), ((X, None), "requires y"), ((X[0], y), "2-D"),
-            ((X, 1j * y), "omplex")):
+            ((X, 1j * y), "omplex"), ((sparse.csr_array(holed), y), "X holds NaN at row 3, column 2"),
+            ((np.ma.masked_invalid(holed), y), "X has masked values"),
+            ((X, np.ma.masked_array(y, y == y[0])), "y has masked values"),
+            ((X, y, None, X[:, :3], y), "X_val: X has 3 features"), ((X, y, None, holed, y), "X_val: X holds NaN"),
+            ((X, y, None, X[:0], y[:0]), "X_val: X is empty"), ((X, y, None, X, y[:9]), "y_val has 9 rows"),
+            ((X, y, None, X, y * np.nan), "y_val: ")):
         with pytest.raises(ValueError, match=message):
             model.fit(*arguments)
         assert state(model) == before, message
+    masked = np.ma.masked_array(X, np.zeros(X.shape, dtype=bool))
+    np.testing.assert_array_equal(model.predict(masked), model.predict(X))       # nothing is masked
     for rows, message in ((X[:, :3], "X has 3 features.*expecting 4"), (holed, "row 3, column 2"),
+                          (sparse.csr_array(holed), "row 3, column 2"), (np.ma.masked_invalid(holed), "masked values"),
                           (holed[3:4], "row 0, column 2"), (X[:1, :3].copy(), "X has 3 features")):
         with pytest.raises(ValueError, match=message):
             model.predict(rows)
@@ -502,7 +513,7 @@ warnings.simplefilter("ignore")
 import numpy as np, pickle
 import backprop as bp
 X, y = bp.data.digits()
-X, classes = X[:300] / 16, y[:300]
+X, classes = X[:300], y[:300]
 options = {"hidden_layer_sizes": (8,), "learning_rate_init": 0.01, "random_state": 0}
 for model in (bp.MLPClassifier(**options), bp.MLPRegressor(**options, activation="tanh", early_stopping=True),
               bp.Perceptron(max_iter=5, random_state=0)):

@@ -196,6 +196,18 @@ def test_pipeline_clone_pickle_joblib(estimator, tmp_path):
     assert type(estimator).__name__ in pipeline._repr_html_() and type(estimator).__name__ in repr(pipeline)
 
 
+@each
+def test_training_goes_on_from_a_memory_map(estimator, tmp_path):
+    """joblib hands the arrays of a fitted estimator to other processes as read-only maps of a file."""
+    model = quiet(clone(estimator).fit, X, CLASSES)
+    joblib.dump(model, tmp_path / "model")
+    mapped = joblib.load(tmp_path / "model", mmap_mode="r")
+    np.testing.assert_array_equal(mapped.predict(X), model.predict(X))
+    for each_one in (mapped, model):
+        quiet(each_one.partial_fit, X, CLASSES)
+    np.testing.assert_array_equal(mapped.predict(X), model.predict(X))
+
+
 @pytest.mark.parametrize("estimator, grid", [(EACH[0], {"alpha": [1e-4, 1.0], "dropout": [0.0, 0.2]}),
                                              (EACH[1], {"activation": ["relu", ["tanh"]]}),
                                              (EACH[2], {"rule": ["stochastic", "batch"]})], ids=lambda v: str(v)[:13])

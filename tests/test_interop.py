@@ -144,6 +144,9 @@ def test_what_is_no_estimator_of_scikit_learn():
     for thing in (None, LogisticRegression(), MLPClassifier(), "MLPClassifier"):
         with pytest.raises(TypeError, match="MLPClassifier, MLPRegressor or Perceptron of scikit-learn, got"):
             bp.from_sklearn(thing)
+    ours = bp.MLPRegressor(hidden_layer_sizes=(2,), solver="lbfgs", max_iter=1000).fit(np.eye(3), np.arange(3.0))
+    with pytest.raises(TypeError, match="got backprop.*; it has its network as network_"):
+        bp.from_sklearn(ours)
     from sklearn.exceptions import NotFittedError
     from sklearn.linear_model import Perceptron
     for unfitted in (neural_network.MLPClassifier(), neural_network.MLPRegressor(), Perceptron()):
@@ -301,7 +304,8 @@ def test_modules_without_a_counterpart(torch):
     refused(ValueError, r"module\[0\]: a Flatten", nn.Flatten(0), first)
     refused(ValueError, r"no Linear", nn.Flatten())
     refused(TypeError, r"module\[0\]\.weight has dtype torch\.float16", nn.Linear(2, 2).half())
-    refused(ValueError, r"weights\[1\]", nn.Linear(2, 3), nn.Linear(2, 2))
+    refused(ValueError, r"module\[1\] takes 2 inputs, but the Linear before it gives 3", nn.Linear(2, 3),
+            nn.Linear(2, 2))
     for thing in (first, None, Branches(first), [first]):
         with pytest.raises(TypeError, match="module must be a torch.nn.Sequential, got"):
             bp.from_torch(thing)

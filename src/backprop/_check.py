@@ -85,9 +85,7 @@ def _float64(value, name):
         raise ValueError(f"{name} is ragged: its rows have different lengths{_first_ragged(value)}") from None
     except TypeError as error:
         raise TypeError(f"{name} must be an array of numbers, got {_kind(value)} ({error})") from None
-    if isinstance(raw, np.ma.MaskedArray) or isinstance(value, np.ma.MaskedArray):
-        if np.ma.getmaskarray(value).any():
-            raise ValueError(f"{name} has masked values; fill or drop them first")
+    unmasked(value, name)
     kind = raw.dtype.kind
     if kind == "c":
         raise ValueError(f"{name} must be real: complex data is not supported, got dtype {raw.dtype}")
@@ -99,6 +97,15 @@ def _float64(value, name):
         raise TypeError(f"{name} must hold numbers, got dtype {raw.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):
         return raw.astype(np.float64, copy=False) if raw.dtype.isnative else raw.astype(np.float64)
+
+
+def unmasked(value, name):
+    """A masked array as a plain one, anything else as it is; ValueError where something is masked."""
+    if not isinstance(value, np.ma.MaskedArray):
+        return value
+    if np.ma.getmaskarray(value).any():
+        raise ValueError(f"{name} has masked values; fill or drop them first")
+    return np.asarray(value)
 
 
 def _first_ragged(value):
@@ -304,9 +311,9 @@ def generator(seed, name="seed") -> np.random.Generator:
 def labels(value, name="y", *, rows=None) -> np.ndarray:
     """Class labels of any sortable kind (strings, bools, integers, floats) as a 1-D array, not empty, no NaN."""
     try:
-        out = _frames.labels(value, name) if _frames.is_frame(value) else np.asarray(value)
+        out = _frames.labels(value, name) if _frames.is_frame(value) else np.asarray(unmasked(value, name))
     except ValueError as error:
-        if _frames.is_frame(value):
+        if _frames.is_frame(value) or isinstance(value, np.ma.MaskedArray):
             raise
         raise ValueError(f"{name} is ragged ({error})") from None
     if out.ndim == 2 and out.shape[1] == 1:

@@ -109,6 +109,7 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
 
     `check_y(y)` raises our own error for targets that cannot be.
     """
+    X, y = _check.unmasked(X, "X"), _check.unmasked(y, "y")
     if validate_data is not None:
         if _is_plain(X) and _is_plain_target(y, len(X), y_numeric):        # what is left is the columns' number
             validate_data(estimator, X, y, reset=reset, skip_check_array=True)
@@ -117,7 +118,7 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
             return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
                                  y_numeric=y_numeric, reset=reset)
         except (ValueError, TypeError, OverflowError) as error:
-            raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X),
+            raise _in_our_words(error, lambda: _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X),
                                 lambda: y is None or is_sparse(y) or check_y(y),
                                 lambda: y is None or _check_shape(y, np.shape(X)[0])) from None
     if y is None:
@@ -133,11 +134,12 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
 
 def inputs(estimator, X):
     """X of a prediction, checked against the columns of the fit: finite float64 (n, d), dense or CSR."""
+    X = _check.unmasked(X, "X")
     if validate_data is not None:
         try:
             return validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, order="C", reset=False)
         except (ValueError, TypeError, OverflowError) as error:
-            raise _in_our_words(error, lambda: is_sparse(X) or _check.matrix(X)) from None
+            raise _in_our_words(error, lambda: _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X)) from None
     return _rows_without_sklearn(estimator, X, False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import numbers
@@ -75,6 +76,9 @@ class MLP(CallbackSupportMixin, Estimator):
 
     def _loss(self):
         """The network's loss."""
+        if isinstance(self.loss, (tuple, list, numbers.Number)):
+            raise TypeError(f"loss must be a name or a function, got {_check.shown(self.loss)}; a regressor's first "
+                            "parameter is loss, as in scikit-learn since 1.7: write hidden_layer_sizes=")
         if not (isinstance(self.loss, str) or callable(self.loss)):
             raise TypeError(f"loss must be a name or a function, got {_check.shown(self.loss)}")
         return "half_squared_error" if self.loss == "squared_error" else self.loss
@@ -83,6 +87,11 @@ class MLP(CallbackSupportMixin, Estimator):
         rate = self.learning_rate
         if isinstance(rate, str) and rate not in RATES:
             _check.choice(rate, "learning_rate", tuple(dict.fromkeys((*RATES, *schedules.NAMES))))
+        elif rate is None or isinstance(rate, numbers.Number):
+            raise TypeError(f"learning_rate must be a schedule or its name, got {_check.shown(rate)}; the rate itself "
+                            "is learning_rate_init")
+        elif not isinstance(rate, str):
+            schedules.resolve(rate, "learning_rate")
         no_change = self.n_iter_no_change
         if not (isinstance(no_change, float) and no_change == math.inf):
             no_change = _check.integer(no_change, "n_iter_no_change", minimum=1)
@@ -254,9 +263,11 @@ class MLP(CallbackSupportMixin, Estimator):
             return None
         if X is None or y is None:
             raise ValueError("X_val and y_val go together: give both or neither")
-        X = _estimator_base.inputs(self, X)
-        y = y.toarray() if _estimator_base.is_sparse(y) else np.asarray(y)
-        Y = self._encode(_estimator_base.column(y))
+        with _named("X_val"):
+            X = _estimator_base.inputs(self, X)
+        with _named("y_val"):
+            y = y.toarray() if _estimator_base.is_sparse(y) else np.asarray(y)
+            Y = self._encode(_estimator_base.column(y))
         if len(Y) != X.shape[0]:
             raise ValueError(f"y_val has {len(Y)} rows, but X_val has {X.shape[0]}")
         if Y.shape[1] != n_outputs:
@@ -433,6 +444,15 @@ class MLP(CallbackSupportMixin, Estimator):
         self.best_validation_score_ = max(scores) if scores else None
         if fitted["split_seed"] is not None:
             self._split_seed_ = fitted["split_seed"]
+
+
+@contextlib.contextmanager
+def _named(argument):
+    """Errors of checks that speak of X or y tell which argument it was."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{argument}: {error}") from None
 
 
 def _initial(sizes, factor, source):

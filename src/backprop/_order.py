@@ -11,7 +11,7 @@ def shuffle(orders, generator):
     """Bring each row of `orders`, (epochs, n) of intp, into a random order in place; returns `orders`.
 
     A row takes one number from the generator, whatever its length and however the epochs are split over calls
-    (kernels/order.h says what is made of it).
+    (kernels/splitmix.h says what is made of it).
     """
     bits, epochs = generator.bit_generator, orders.shape[0]
     if type(bits).__name__ in RAW:                   # the same numbers in an eighth of the time: 0.9 µs

@@ -127,7 +127,7 @@ class MLPClassifier(ClassifierMixin, MLP):
     >>> import backprop as bp
     >>> X, y = bp.data.digits()
     >>> classifier = bp.MLPClassifier((32,), learning_rate_init=0.01, tol=0.001, random_state=0)
-    >>> bool(classifier.fit(X[:1500] / 16, y[:1500]).score(X[1500:] / 16, y[1500:]) > 0.9)
+    >>> bool(classifier.fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.9)
     True
     """
 

@@ -131,7 +131,8 @@ class History:
         -------
         dict
         """
-        return {name: self[name][-1] for name in self._names if self[name] and self[name][-1] is not None}
+        columns = [(name, getattr(self, name)) for name in self._names]
+        return {name: column[-1] for name, column in columns if column and column[-1] is not None}
 
     def to_dict(self, columns_only: bool = False) -> dict[str, Any]:
         """The history as plain lists, numbers and strings, as JSON takes them.
@@ -188,7 +189,7 @@ class History:
         columns : dict
         count : int
         """
-        _extend({name: self[name] for name in self._names}, columns, count)
+        _extend({name: getattr(self, name) for name in self._names}, columns, count)
 
     def extend_later(self, make: Callable, arguments: tuple, count: int) -> None:
         """`extend` by ``make(*arguments)``, when a column is looked at: most of many networks' histories never are.

@@ -60,8 +60,9 @@ def from_sklearn(estimator: Any, seed: Any = None) -> Network | Perceptron:
         _require_fit(estimator, "coef_")
         return _perceptron_from(estimator, seed)
     if not kinds & {"MLPClassifier", "MLPRegressor"}:
+        hint = "; it has its network as network_" if hasattr(estimator, "network_") else ""
         raise TypeError("estimator must be an MLPClassifier, MLPRegressor or Perceptron of scikit-learn, "
-                        f"got {type(estimator).__module__}.{type(estimator).__name__}")
+                        f"got {type(estimator).__module__}.{type(estimator).__name__}{hint}")
     _require_fit(estimator, "coefs_")
     output = _FROM_SKLEARN[estimator.out_activation_]
     loss = "log_loss" if "MLPClassifier" in kinds else "poisson" if output == "exp" else "half_squared_error"
@@ -287,6 +288,10 @@ def from_torch(module: Any, loss: Any = None, output: str | None = None, seed: A
     weights = [_torch_array(linear.weight, f"{place}.weight").T for place, linear in linears]
     biases = [None if linear.bias is None else _torch_array(linear.bias, f"{place}.bias") for place, linear in linears]
     has_bias = any(b is not None for b in biases)
+    for (_, before), (place, linear) in zip(linears, linears[1:]):
+        if linear.in_features != before.out_features:
+            raise ValueError(f"{place} takes {linear.in_features} inputs, but the Linear before it gives "
+                             f"{before.out_features}")
     sizes = [weights[0].shape[0], *(W.shape[1] for W in weights)]
     return Network(sizes, hidden=names[:-1], output=names[-1] if tail else output, loss=loss, bias=has_bias,
                    init=(weights, biases), seed=seed)

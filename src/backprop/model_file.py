@@ -173,6 +173,7 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
     path = os.path.realpath(_check.path(path))
     mode = _mode_of(path)
     folder = os.path.dirname(path)
+    os.stat(folder)                                      # or the error would name the temporary file
     _remove_abandoned(os.fsencode(folder))
     temporary = os.path.join(os.fsencode(folder), _PREFIX + os.urandom(8).hex().encode() + _SUFFIX)
     try:

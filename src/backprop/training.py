@@ -78,6 +78,10 @@ class TrainingState:
                 "schedule": self.schedule, "schedule_state": dict(self.schedule_state), "split_seed": self.split_seed,
                 "visits": self.visits, "dropout_key": self.dropout_key, **checkpoint}
 
+    def __setstate__(self, values):
+        self.__dict__.update(values)                       # of a pickle or a copy, which may lie in a file's pages
+        self.numbers, self.slots = np.array(self.numbers), _aligned(self.slots)
+
     @classmethod
     def from_dict(cls, values, slots):
         """The state that `to_dict` wrote, with its (n_slots, n_padded) `slots`."""
@@ -86,12 +90,17 @@ class TrainingState:
                                 of="the optimizer's numbers")
         if slots.shape[0] != optimizer.n_slots:
             raise ValueError(f"optimizer {optimizer.name!r} has {optimizer.n_slots} slots, got {slots.shape[0]}")
-        aligned = _memory.zeros(*slots.shape)
-        aligned[...] = slots
-        return cls(optimizer, numbers.copy(), aligned, values["schedule"], dict(values["schedule_state"]),
+        return cls(optimizer, numbers.copy(), _aligned(slots), values["schedule"], dict(values["schedule_state"]),
                    values["split_seed"], _check.integer(values["visits"], "visits", minimum=0, maximum=2**63),
                    key if key is None else _check.integer(key, "dropout_key", minimum=0, maximum=2**64 - 1),
                    values.get("checkpoint"))
+
+
+def _aligned(slots):
+    """A writable copy of (n_slots, n_padded) slots, as the core wants them."""
+    aligned = _memory.zeros(*slots.shape)
+    aligned[...] = slots
+    return aligned
 
 
 @dataclass
@@ -619,9 +628,11 @@ class _Run:
 
     def _penalty(self):
         l1, l2 = self.options.l1, self.options.l2
-        with np.errstate(over="ignore"):
-            return float(sum((l1 * np.abs(W).sum() if l1 else 0.0) + (0.5 * l2 * np.square(W).sum() if l2 else 0.0)
-                             for W in self.network._weights))
+        penalty = 0.5 * l2 * core.squared_weights(self.network._plan) if l2 else 0.0
+        if l1:
+            with np.errstate(over="ignore"):
+                penalty += l1 * float(sum(np.abs(W).sum() for W in self.network._weights))
+        return penalty
 
     def _tell(self, count):
         """Tell everybody who listens about the last epoch; returns a stop reason or None."""

@@ -3,10 +3,12 @@
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+import swaps
 import tasks
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian package dataset-fashion-mnist
@@ -62,13 +64,14 @@ class Case:
     """One row of the table: `task()` builds the work, `units` of it make one repetition."""
 
     name: str
-    kind: str  # training, threads, many, prediction, separation, product, estimator, headline, import
+    kind: str  # training, threads, many, prediction, separation, product, estimator, swap, headline, import
     task: Callable | None
     unit: str = "µs per example"
     units: Callable = len
     figures: tuple = ()
     quick: bool = False
     compiled: bool = False  # torch.compile takes half a minute per network, so only some cases have it
+    long: bool = False  # minutes: it is run where --only asks for it
 
 
 def fastest(v4, v3, without=(), text="the fastest peer in float64"):
@@ -151,7 +154,34 @@ def all_cases():
             quick=True,
         ),
     ]
-    return [*online, *_mini_batches(), *_estimators(), *_others()]
+    return [*online, *_mini_batches(), *_estimators(), *_swaps(), *_others()]
+
+
+def _swaps():
+    """Change the import, nothing else: test scores and times of `fit` on real data, minutes each.
+
+    scikit-learn's defaults but for what stands here: with its default rate the diabetes are far from learnt, and one by
+    one its 200 epochs of the digits would take a minute for each seed.
+    """
+    least = {200: 3.0, 1: 60.0}
+    for name, options, few in (
+        ("digits", {}, 20),
+        ("breast cancer", {}, 20),
+        ("wine", {}, 20),
+        ("diabetes", {"learning_rate_init": 0.01}, 20),
+        ("Fashion-MNIST", {"max_iter": 10}, 3),
+    ):
+        for batch_size, more in ((200, {}), (1, {"batch_size": 1, "max_iter": few})):
+            fit = against("sklearn", *[least[batch_size] if name == "digits" else None] * 2)
+            yield Case(
+                f"change the import: {name}, batch {batch_size}",
+                "swap",
+                partial(swaps.swap, name, FASHION, {**options, **more}),
+                unit="s per fit",
+                units=lambda task: 1,
+                figures=(fit,),
+                long=True,
+            )
 
 
 def _estimators():

@@ -14,6 +14,7 @@ SCALE = {
     "µs per product": 1e6,
     "ns per row": 1e9,
     "s per epoch": 1.0,
+    "s per fit": 1.0,
     "ms per network": 1e3,
     "µs per network": 1e6,
     "ms": 1e3,
@@ -125,6 +126,26 @@ def estimators(results):
     return table
 
 
+def swaps(results):
+    """Change the import, nothing else, on real data: header and rows of strings."""
+    table = [["mean test score, fit in s, epochs", "backprop", "sklearn", "apart", *["backprop", "sklearn"], "ratio"]]
+    for record in results["cases"]:
+        if record["kind"] != "swap" or not record["timings"]:
+            continue
+        mean = {name: sum(scores) / len(scores) for name, scores in record["scores"].items()}
+        seconds = {timing["name"]: timing["seconds"] for timing in record["timings"]}
+        table.append(
+            [
+                record["name"].removeprefix("change the import: "),
+                *[f"{value:.4f}" for value in mean.values()],
+                f"{mean['backprop'] - mean['sklearn']:+.4f}",
+                *[f"{number(seconds[name])} ({record['epochs'][name]:.0f})" for name in mean],
+                f"{number(seconds['sklearn'] / seconds['backprop'])}x",
+            ]
+        )
+    return table
+
+
 def figures(results):
     """The figures' table: header and rows of strings."""
     table = [["work", "against", "measured", "to reach", ""]]
@@ -162,9 +183,15 @@ def markdown(table):
     return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]])
 
 
+def all_tables(results):
+    """Those that have a row."""
+    made = (rows(results), estimators(results), swaps(results), figures(results))
+    return [table for table in made if len(table) > 1]
+
+
 def tables(results):
     met = [figure["met"] for record in results["cases"] for figure in record["figures"] if figure["met"] is not None]
-    parts = [plain(table) for table in (rows(results), estimators(results), figures(results)) if len(table) > 1]
+    parts = [plain(table) for table in all_tables(results)]
     return "\n\n".join(
         ["", *parts, f"{sum(met)} of {len(met)} figures met ({results['machine']['simd']}); {results['seconds']:.0f} s"]
     )
@@ -239,7 +266,7 @@ def main(argv=None):
     results = json.loads(arguments.results.read_text())
     print(machine_block(results["machine"]) + "\n" + tables(results))
     if arguments.markdown is not None:
-        tables_of_run = [table for table in (rows(results), estimators(results), figures(results)) if len(table) > 1]
+        tables_of_run = all_tables(results)
         arguments.markdown.write_text("\n\n".join(markdown(table) for table in tables_of_run) + "\n")
     if arguments.chart is not None:
         chart(results, arguments.chart)

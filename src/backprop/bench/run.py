@@ -51,8 +51,8 @@ def selected(cases, arguments):
     """The cases that the arguments ask for."""
     if arguments.only is not None:
         cases = [case for case in cases if matches(case.name, arguments.only)]
-    elif arguments.quick:
-        cases = [case for case in cases if case.quick]
+    else:
+        cases = [case for case in cases if not case.long and (case.quick or not arguments.quick)]
     return [case for case in cases if arguments.skip is None or not matches(case.name, arguments.skip)]
 
 
@@ -96,6 +96,8 @@ class Benchmark:
             timings = self._imports()
         elif case.kind == "headline":
             timings = self._headline(task, skipped)
+        elif case.kind == "swap":
+            return self._swap(case, task, skipped, started)
         else:
             timings = self._time(case, task, skipped)
         return self._record(case, task, timings, skipped, time.perf_counter() - started)
@@ -117,6 +119,13 @@ class Benchmark:
         return [
             Timing(Contender(name, None, None, form=form), 1, samples) for name, (form, samples) in measured.items()
         ]
+
+    def _swap(self, case, task, skipped, started):
+        import swaps
+
+        sklearn = next((peer for peer in self.peers if peer.NAME == "sklearn"), None)
+        timings, learnt = ([], {}) if sklearn is None else swaps.learn(task)
+        return {**self._record(case, task, timings, skipped, time.perf_counter() - started), **learnt}
 
     def _time(self, case, task, skipped):
         import timing

@@ -304,6 +304,18 @@ cdef void train_rows(const Network *net, const Work *work, const Task *task, Py_
         start += batch_size
 
 
+def squared_weights(plan):
+    """Σ_l ‖W[l]‖²: of each layer in eight lanes, padding being zero, and the layers in their order."""
+    cdef const Network *net = network_of(plan)
+    cdef const double *W
+    cdef Py_ssize_t l
+    cdef double total = 0.0
+    for l in range(1, net.L + 1):
+        W = net.parameters + net.layer[l].W_start
+        total += bp_dot8(W, W, net.layer[l].b_start - net.layer[l].W_start)
+    return total
+
+
 def shuffle(Py_ssize_t[:, ::1] orders, const uint64_t[::1] keys):
     """Bring each row of orders into the random order that its key gives."""
     cdef Py_ssize_t e
