@@ -49,7 +49,9 @@ def run(args):
     check_path(args.out, args.model, args.data)
     model = open_model(args.model)
     from backprop import plot  # matplotlib is loaded only where something is drawn
+    from backprop.plot import _style
 
+    _style.require()
     data = None if args.data is None else tables.examples(model, args)
     if data is not None and not -len(data.X) <= args.row < len(data.X):
         raise UsageError(f"argument --row: {args.data} has {len(data.X):,} rows, got {args.row}")
