@@ -127,8 +127,9 @@ def _nodes(ax, layout, values, norm, size):
             face = "white" if values is None else cmap(norm(values[l][unit]))
             ax.add_patch(Circle(place, RADIUS, facecolor=face, edgecolor=_style.INK, linewidth=1.1, zorder=2))
             if values is not None and size >= SMALLEST:
-                ax.text(*place, _number(values[l][unit]), ha="center", va="center", fontsize=size, zorder=3,
-                        color=_style.ink_on(face))
+                text = _number(values[l][unit])
+                ax.text(*place, text, ha="center", va="center", fontsize=size * min(1.0, 4.4 / len(text)), zorder=3,
+                        color=_style.ink_on(face))         # as wide as four figures and a point
         if layout.gaps[l] is not None:
             ax.text(*layout.gaps[l], "⋮", ha="center", va="center", fontsize=max(10, 2 * size), color=_style.INK)
 
