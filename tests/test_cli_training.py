@@ -370,6 +370,15 @@ def test_plots(capsys, model, tmp_path, kind, suffix, start):
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
 
 
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
+def test_weights_of_named_inputs_are_a_table(capsys, model, tmp_path):
+    path, out = tmp_path / "t.csv", tmp_path / "w.svg"
+    path.write_text("hp,maker,y\n" + "".join(f"{i},{'BMW' if i % 3 else 'Fiat'},{i % 2}.5\n" for i in range(20)))
+    ok(capsys, "train", path, "--target", "y", "--epochs", 1, "--out", model)
+    ok(capsys, "plot", "weights", model, "--out", out)
+    assert all(f"<!-- {name} -->" in out.read_text() for name in ("hp", "maker=BMW", "maker=Fiat", "unit"))
+
+
 def test_plots_that_are_refused(capsys, model, waves, tmp_path):
     bp.Network([1, 1], seed=0).save(model)
     assert refused(capsys, 2, "plot", "history", model, "--out", tmp_path / "a.gif") == (
