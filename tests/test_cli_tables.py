@@ -263,6 +263,16 @@ def test_head_is_quiet(model, tmp_path):
     assert (done.stdout, done.stderr) == ("prediction\n", "")
 
 
+def test_identifiers_are_named_together(capsys, model, tmp_path):
+    path = tmp_path / "people.csv"
+    rows = [f"n{i},{i},{'c' if i % 2 else f'C{i}'},{i % 2}\n" for i in range(300)]
+    path.write_text("name,age,cabin,y\n" + "".join(rows))
+    assert refused(capsys, 2, "train", path, "--target", "y", "--out", model) == (
+        f"{path}, line 1, column 1: the columns name, cabin have other texts in every row or more than 100, as "
+        "identifiers have; --drop name,cabin leaves them out")
+    ok(capsys, "train", path, "--target", "y", "--drop", "name,cabin", "--epochs", 1, "--out", model)
+
+
 # ---- decimal commas, kept columns ------------------------------------------------------------------------------
 
 

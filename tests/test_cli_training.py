@@ -266,6 +266,7 @@ def test_ctrl_c_at_a_terminal_keeps_the_best_so_far(model):
     assert history.stop_reason == "interrupted" and history.best_epoch is not None
     assert f"backprop: interrupted after {len(history)} epochs; the best so far is in {model}" in terminal.screen
     assert "Traceback" not in terminal.screen
+    assert "(interrupted)" in terminal.screen and re.search(r"\n  test accuracy +0\.\d+", terminal.screen)
     X, y = data.digits()
     assert (saved.predict(X) == y).mean() > 0.5
 

@@ -131,6 +131,10 @@ class _Gathered:
         name = self.position if self.reader.names is None else self.reader.names[self.position]
         return f"categorical={name!r} takes all its cells as text, drop={name!r} leaves the column out"
 
+    def identifies(self):
+        """Whether so many different texts are no categories."""
+        return not self.chosen and (len(self.labels) > MAX_CATEGORIES or len(self.labels) == len(self.codes) > 2)
+
     def column(self):
         """The Column that was found."""
         name = self.reader.name(self.position)
@@ -143,9 +147,9 @@ class _Gathered:
             line = self.lines[list(self.labels).index(commas[0])]
             raise self.reader.bad_cell(commas[0], f"has a comma where a number has its point; {self._remedies()}", line,
                                        self.position)
-        rows, texts = len(self.codes), len(self.labels)
-        if not self.chosen and (texts > MAX_CATEGORIES or texts == rows > 2):
-            what = "another text in every row" if texts == rows else f"{texts} different texts"
+        if self.identifies():
+            texts = len(self.labels)
+            what = "another text in every row" if texts == len(self.codes) else f"{texts} different texts"
             raise self.reader.bad_column(f"has {what}, as an identifier has; {self._remedies()}", self.position)
         return Column(name, tuple(sorted(self.labels)))
 
@@ -198,6 +202,7 @@ def learn(path, options, categorical=(), missing=ERROR, decimal=".", weight=None
         if not len(gathered[0].values) and not len(gathered[0].codes):
             what = "every row has a missing cell" if dropped else "the file has a header and no rows of data"
             raise reader.text.error(what, 1)
+        _refuse_identifiers(reader, [column.position for column in gathered if column.identifies()])
         columns = [column.column() for column in gathered]
         X = np.empty((max(len(gathered[0].values), len(gathered[0].codes)), sum(column.width for column in columns)))
         start = 0
@@ -210,6 +215,15 @@ def learn(path, options, categorical=(), missing=ERROR, decimal=".", weight=None
                                        reader.target + 1)
     return Learned(columns, X, y, classes, None if reader.target is None else reader.name(reader.target), dropped,
                    None if weights is None else np.array(weights.values))
+
+
+def _refuse_identifiers(reader, positions):
+    """Name several columns at once that are no categories; of a single one `_Gathered.column` tells more."""
+    if len(positions) > 1:
+        names = [str(k) if reader.names is None else reader.names[k] for k in positions]
+        given = reader.text.options.spell("drop", ",".join(names))
+        raise reader.text.error(f"the columns {', '.join(names)} have other texts in every row or more than "
+                                f"{MAX_CATEGORIES}, as identifiers have; {given} leaves them out", 1, positions[0] + 1)
 
 
 class _Weights:

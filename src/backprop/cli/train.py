@@ -148,18 +148,19 @@ def run(args):
     _describe(args, table, model, classification, len(train), len(test))
     interrupted = _fit(args, model, table.X[train], Y, None if table.weight is None else table.weight[train])
     found = {}
-    if len(test) and not interrupted:
+    if len(test):
         held = tables.Table(table.X[test], table.y[test], table.names, table.target_name)
         found = scores(model, held)
     model.record["test"] = summary(found)
     _save(model, args.out)
+    if not interrupted:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_checkpoint(args))
+    _report(args, model, found)
     if interrupted:
         which = "the best so far" if model.network.history.best_epoch is not None else "the model so far"
         warn(f"backprop: interrupted after {model.network.epochs_trained} epochs; {which} is in {args.out}")
         return 130
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(_checkpoint(args))
-    _report(args, model, found)
     return 0
 
 
