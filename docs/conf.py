@@ -30,7 +30,9 @@ myst_heading_anchors = 3                                # links to headings, as 
 suppress_warnings = ["myst.header"]                     # a page may go from ## to a table of its own
 
 default_role = "py:obj"                                 # `name` in a docstring: a link where it is a public name
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["dask", "distributed"]          # the pages do not need them
 autodoc_typehints = "none"                              # the docstrings say types, with shapes
 numpydoc_show_class_members = False                     # autodoc lists them
 python_use_unqualified_type_names = True
