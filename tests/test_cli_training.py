@@ -90,6 +90,35 @@ def test_every_other_option_reaches_the_library(capsys, model, tmp_path):
     assert bp.load(model).network.history.stop_reason == "max_updates"
 
 
+def test_validation_by_a_file_of_its_own(capsys, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(8)
+    tables = {}
+    for name, n in (("train.csv", 80), ("valid.csv", 30)):
+        X = rng.normal(size=(n, 2))
+        tables[name] = X, np.where(X.sum(axis=1) > 0, "up", "down")
+        head, order = ("a,b,y", [0, 1]) if name == "train.csv" else ("b,a,y", [1, 0])
+        (tmp_path / name).write_text(f"{head}\n" + "".join(f"{row[order[0]]!r},{row[order[1]]!r},{label}\n"
+                                                           for row, label in zip(X.tolist(), tables[name][1])))
+    argv = ("train", "train.csv", "--target", "y", "--test-size", 0, "--epochs", 30, "--out", model, "--validation")
+    assert "80 rows to train on, 30 of valid.csv to validate, 0 to test\n" in ok(capsys, *argv, "valid.csv")
+    scaler = data.Standardizer()
+    X, y = tables["train.csv"]
+    network = bp.Network([2, 32, 2], loss="log_loss", seed=0)
+    held = scaler.fit(X).transform(tables["valid.csv"][0]), data.one_hot(tables["valid.csv"][1])
+    network.train(scaler.transform(X), data.one_hot(y), epochs=30, batch_size=32, optimizer="adam", validation=held,
+                  early_stopping=20)
+    saved = bp.load(model)
+    assert saved.network.parameters.tobytes() == network.parameters.tobytes()
+    assert saved.network.history.val_loss == network.history.val_loss
+    assert refused(capsys, 2, *argv, "nothing.csv") == "nothing.csv: No such file or directory"
+    (tmp_path / "valid.csv").write_text("a,b,y\n1,2,sideways\n")
+    assert refused(capsys, 2, *argv, "valid.csv") == (
+        "valid.csv, line 2, column 3: the target 'sideways' is none of the model's classes, down, up")
+    (tmp_path / "valid.csv").write_text("a,b,y\n1,2,up\n")
+    assert "was trained with validation valid.csv, SHA-256 " in refused(capsys, 2, *argv, "valid.csv", "--resume")
+
+
 def test_weights_are_checked_and_follow_their_rows(capsys, model, tmp_path):
     path = tmp_path / "data.csv"
     path.write_text("x,w,y\n" + "".join(f"{'' if i % 3 else i},{i % 3},{i % 2}.5\n" for i in range(30)))

@@ -122,6 +122,13 @@ def activations(text):
     return parts[0] if len(parts) == 1 else parts
 
 
+def fraction_or_file(text):
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def early_stopping(text):
     """N or N:KEY=VALUE,...: 0 for none, else an EarlyStopping."""
     from backprop.stopping import EarlyStopping

@@ -1,5 +1,6 @@
 """``backprop train``: a network trained on DATA and saved with all that its data need."""
 
+import argparse
 import contextlib
 import hashlib
 import json
@@ -15,7 +16,7 @@ from backprop.cli import tables
 from backprop.cli.arguments import RunError, UsageError
 from backprop.cli.messages import in_options
 from backprop.cli.output import check_path, pairs, say, warn
-from backprop.cli.scores import matrix_lines, pairs_of, scores, summary
+from backprop.cli.scores import matrix_lines, pairs_of, scores, summary, true_classes
 from backprop.columns import input_names
 from backprop.errors import DivergenceError
 from backprop.model import Model
@@ -108,8 +109,9 @@ def _training_arguments(group):
 def _stopping_arguments(group):
     group.add_argument("--test-size", type=float, default=0.2, metavar="FRACTION",
                        help="part of DATA that is not trained on but scored at the end; 0 for none (default: 0.2)")
-    group.add_argument("--validation", type=float, metavar="FRACTION",
-                       help="part of the rest that is held out to watch the loss on; 0 for none (default: "
+    group.add_argument("--validation", type=kinds.fraction_or_file, metavar="FRACTION|FILE",
+                       help="part of the rest that is held out to watch the loss on, 0 for none; or a file of its own, "
+                            f"read as DATA is (default: "
                             f"{VALIDATION:g}, and 0 where that is fewer than {MIN_VALIDATION_ROWS} rows)")
     group.add_argument("--early-stopping", type=kinds.early_stopping, metavar="N[:KEY=VALUE,...]",
                        help="stop after N epochs without a better validation loss, and keep the best; 0: do not "
@@ -143,10 +145,12 @@ def run(args):
     if table.columns is not None:
         table.names = input_names(table.columns)
     model, Y = _prepare(args, table, classification, train)
+    held = _held(args, model)
     if args.resume:
         _resume(args, model)
-    _describe(args, table, model, classification, len(train), len(test))
-    interrupted = _fit(args, model, table.X[train], Y, None if table.weight is None else table.weight[train])
+    _describe(args, table, model, classification, len(train), len(test), held)
+    weight = None if table.weight is None else table.weight[train]
+    interrupted = _fit(args, model, table.X[train], Y, weight, held)
     found = {}
     if len(test):
         held = tables.Table(table.X[test], table.y[test], table.names, table.target_name)
@@ -174,7 +178,9 @@ def _check_options(args):
     for name in ("l1", "l2"):
         _check.real(getattr(args, name), f"--{name}", minimum=0.0)
     _check.real(args.test_size, "--test-size", minimum=0.0, below=1.0)
-    if args.validation is not None:
+    if isinstance(args.validation, str):
+        os.stat(args.validation)                         # before the work begins
+    elif args.validation is not None:
         _check.real(args.validation, "--validation", minimum=0.0, below=1.0)
     for name in ("learning_rate", "max_norm", "clip_norm", "max_seconds"):
         if getattr(args, name) is not None:
@@ -328,6 +334,21 @@ def _validation(args, rows):
                          "rows none are held out; give --validation")
 
 
+def _held(args, model):
+    """(inputs, targets) as the network learns them of the file of --validation; None for a part of the rows."""
+    if not isinstance(args.validation, str):
+        return None
+    rows = tables.examples(model, argparse.Namespace(**{**vars(args), "data": args.validation, "unknown": "error"}))
+    X = rows.X if model.scaler is None else model.scaler.transform(rows.X)
+    if model.classes is not None:
+        Y = np.eye(len(model.classes))[true_classes(model, rows, args.validation)]
+    else:
+        Y = np.reshape(np.asarray(rows.y, np.float64), (len(X), -1))
+        Y = Y if model.target_scaler is None else model.target_scaler.transform(Y)
+    model.record["options"]["validation"] = f"{os.path.basename(args.validation)}, SHA-256 {_digest(X, Y)}"
+    return X, Y
+
+
 def _options(args):
     """What a resumed training must have in common with the one that it goes on from, in kinds that JSON has."""
     names = ("hidden", "activation", "loss", "init", "l1", "l2", "dropout", "max_norm", "clip_norm", "batch_size",
@@ -371,7 +392,7 @@ def _resume(args, model):
         model.network.history.stop_reason = None         # its epochs stay in the history of what goes on from it
 
 
-def _fit(args, model, X, Y, weight):
+def _fit(args, model, X, Y, weight, held):
     """Train; returns whether Ctrl-C ended it."""
     X = X if model.scaler is None else model.scaler.transform(X)
     network, before, seconds = model.network, model.network.history, model.record.get("seconds", 0.0)
@@ -381,7 +402,7 @@ def _fit(args, model, X, Y, weight):
             X, Y, epochs=max(0, args.epochs - network.epochs_trained), batch_size=args.batch_size,
             optimizer=args.optimizer, shuffle=not args.no_shuffle, sample_weight=weight, l1=args.l1, l2=args.l2,
             dropout=args.dropout, max_norm=args.max_norm, clip_norm=args.clip_norm, class_weight=args.class_weight,
-            schedule=args.schedule, metrics=args.metrics, validation=args.validation or None,
+            schedule=args.schedule, metrics=args.metrics, validation=held or args.validation or None,
             early_stopping=args.early_stopping or None, max_seconds=args.max_seconds, max_updates=args.max_updates,
             target_loss=args.target_loss, progress=_shows_progress(args), n_threads=args.threads,
             callbacks=_checkpoints(args, model, started, seconds))
@@ -428,8 +449,8 @@ def _save(model, path):
 # ---- words -----------------------------------------------------------------------------------------------------
 
 
-def _describe(args, table, model, classification, n_train, n_test):
-    held = int(n_train * args.validation + 0.5) if args.validation else 0
+def _describe(args, table, model, classification, n_train, n_test, validation):
+    held = int(n_train * args.validation + 0.5) if args.validation and validation is None else 0
     features = len(table.columns) if table.columns is not None else table.X.shape[1]
     target = "" if table.target_name is None else f" {table.target_name!r}"
     say(args, f"{args.source}: {len(table.X):,} rows, {features:,} features, target{target}"
@@ -442,7 +463,8 @@ def _describe(args, table, model, classification, n_train, n_test):
         for what, words in (("categories", texts), ("missing cells filled", filled)):
             if words:
                 say(args, f"  {what}: {', '.join(words[:8])}{', ...' if len(words) > 8 else ''}")
-    say(args, f"  {n_train - held:,} rows to train on, {held:,} to validate, {n_test:,} to test")
+    apart = f"{held:,}" if validation is None else f"{len(validation[0]):,} of {args.validation}"
+    say(args, f"  {n_train - held:,} rows to train on, {apart} to validate, {n_test:,} to test")
     say(args, f"{'classification' if classification else 'regression'} by {model.network!r}, {_rule(args)}, "
               + ("the whole batch" if args.batch_size == "full" else f"batches of {args.batch_size}"))
     if args.resume:
