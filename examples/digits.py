@@ -62,9 +62,10 @@ try:
 except ImportError:
     print("\nNo figure: pip install 'backprop-core[plot]'")
 else:
-    figure, axes = plt.subplots(1, 3, figsize=(16, 5), layout="constrained", width_ratios=(1, 1.1, 1.1))
-    bp.plot.history(history, ax=axes[0], log=True)
-    bp.plot.weights(net, ax=axes[1])
-    bp.plot.confusion_matrix(y_test, predicted, ax=axes[2])
+    figure, axes = plt.subplot_mosaic([["loss", "weights"], ["answers", "weights"]], figsize=(10, 6.2),
+                                      layout="constrained", width_ratios=(1, 1.35), height_ratios=(1, 1.6))
+    bp.plot.history(history, ax=axes["loss"], log=True)
+    bp.plot.confusion_matrix(y_test, predicted, ax=axes["answers"])
+    bp.plot.weights(net, ax=axes["weights"])
     print()
     save(figure, options.out / "digits.png")

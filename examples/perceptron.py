@@ -19,12 +19,12 @@ options = arguments("The hyperplane of a perceptron after each of its mistakes, 
 # Two clouds of points, moved apart so that a line with some room separates them.
 
 # %%
-rng = np.random.default_rng(7)
+rng = np.random.default_rng(16)
 n = 30 if options.quick else 80
 X = rng.normal(size=(n, 2)) * [1.0, 1.4] + [1.0, 0.5]
 direction = np.array([0.8, 0.6])
 y = np.where(X @ direction > 1.1, 1, -1)
-X += 0.12 * y[:, None] * direction
+X += 0.45 * y[:, None] * direction
 limits = [(low - 0.6, high + 0.6) for low, high in zip(X.min(axis=0), X.max(axis=0))]
 
 # %%

@@ -33,7 +33,7 @@ LIMITS = [(-0.5, 1.5), (-0.5, 1.5)]
 # number of epochs. `average=True` hands out the mean of all the weights it passed, which is three times right.
 
 # %%
-perceptron = bp.Perceptron(max_iter=100, average=True, random_state=0)
+perceptron = bp.Perceptron(max_iter=100, average=True, random_state=2)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")             # it warns that it did not converge: that is the point
     perceptron.fit(X, y)
@@ -47,22 +47,24 @@ print(f"perceptron: {perceptron.score(X, y) * 4:.0f} of 4 right; "
 
 # %%
 network = bp.Network([2, 4, 1], hidden="tanh", output="sigmoid", loss="squared_error", seed=3)
-film = bp.plot.BoundaryAnimation(X, y, every=80 if options.quick else 6)
+film = bp.plot.BoundaryAnimation(X, y, every=16 if options.quick else 6)
 history = network.train(X, y, epochs=240, learning_rate=0.5, callbacks=film)
 outputs = network.predict(X).ravel()
 print(f"network: {np.sum((outputs > 0.5) == y)} of 4 right; outputs {outputs.round(2)}")
 
 # %%
-figure, axes = plt.subplots(2, 2, figsize=(12.5, 8), layout="compressed")
-bp.plot.hyperplane(perceptron, X, y, ax=axes[0, 0], limits=LIMITS)
+figure, axes = plt.subplots(2, 2, figsize=(9, 7.6), layout="constrained")
+bp.plot.hyperplane(perceptron, X, y, ax=axes[0, 0], limits=LIMITS, legend=False)
 axes[0, 0].set_title("a perceptron: three of four at best")
-bp.plot.decision_boundary(network, X, y, ax=axes[0, 1], limits=LIMITS, legend=False)
+bp.plot.decision_boundary(network, X, y, ax=axes[0, 1], limits=LIMITS)
 axes[0, 1].set_title("a network with a hidden layer")
 axes[0, 1].set_aspect("equal")
 for ax in axes[0]:
     ax.set(xticks=[0, 1], yticks=[0, 1])
-bp.plot.network(network, ax=axes[1, 0], x=[1, 0])
+bp.plot.network(network, ax=axes[1, 0], x=[1, 0], colorbar=False)
+axes[1, 0].set_title("its answer to (1, 0); dashed: negative weights")
 bp.plot.history(history, ax=axes[1, 1])
+axes[1, 1].set_title("how it learned")
 save(figure, options.out / "xor.png")
 
 # %% [markdown]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -229,7 +230,6 @@ def test_a_network_saved_from_python_serves_too(capsys, model, tmp_path):
 
 
 @pytest.mark.parametrize("argv, message", [
-    ([], "the following arguments are required: COMMAND (see backprop --help)"),
     (["train"], "the following arguments are required: DATA, --out (see backprop train --help)"),
     (["train", "digits"], "the following arguments are required: --out (see backprop train --help)"),
     (["info"], "the following arguments are required: MODEL (see backprop info --help)"),
@@ -256,7 +256,7 @@ def test_a_network_saved_from_python_serves_too(capsys, model, tmp_path):
     (["train", "nothing.csv", "--out", "m"], "nothing.csv: No such file or directory"),
     (["train", ".", "--out", "m"], ".: Is a directory"),
     (["predict", "nothing", "digits"], "nothing: No such file or directory"),
-    (["info", "bad.csv"], "bad.csv: not a whole model file: it promises a header of "),
+    (["info", "torn"], "torn: not a whole model file: it promises a header of "),
     (["train", "bad.csv", "--target", "y", "--out", "m"], "bad.csv, line 3, column 1: the cell 'frob' "),
     (["train", "bad.csv", "--target", "z", "--out", "m"],
      "--target z is not a column of bad.csv; its columns are x, y"),
@@ -264,16 +264,34 @@ def test_a_network_saved_from_python_serves_too(capsys, model, tmp_path):
      "the target has the one class 'a': there is nothing to tell apart"),
     (["train", "one.csv", "--target", "y", "--out", "one.csv"],
      "argument --out: one.csv is the file that is read, and would be overwritten"),
+    (["predict", "bad.csv", "m"], "bad.csv is no model but looks like data: MODEL stands before DATA"),
+    (["train", "book.xlsx", "--target", "y", "--out", "m"],
+     "book.xlsx, offset 0: an Excel workbook, which is not read; save the sheet as CSV"),
+    (["train", "latin.csv", "--target", "y", "--out", "m"],
+     "latin.csv, line 2, column 2: byte 0xe9 is not UTF-8 text; save the file as UTF-8"),
+    (["train", "words.csv", "--out", "m"],
+     "words.csv has no target; name its column with --target; the columns are id, y"),
     (["train", "numbers.csv", "--out", "m"], "numbers.csv has no target; name its column with --target"),
 ])
 def test_usage_and_data_errors(capsys, tmp_path, monkeypatch, argv, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.csv").write_text("x,y\n1,a\nfrob,b\n2,a\n")
+    (tmp_path / "torn").write_text("x,y\n1,a\nfrob,b\n2,a\n")
     (tmp_path / "one.csv").write_text("x,y\n1,a\n2,a\n3,a\n")
     (tmp_path / "numbers.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "words.csv").write_text("id,y\na,1\nb,2\nc,1\n")
+    (tmp_path / "latin.csv").write_bytes("x,y\n1,é\n".encode("latin-1"))
+    with zipfile.ZipFile(tmp_path / "book.xlsx", "w") as book:
+        book.writestr("xl/workbook.xml", "<workbook/>")
     before = sorted(os.listdir(tmp_path))
     assert refused(capsys, 2, *argv).startswith(message.replace("{folder}", str(tmp_path)))
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_no_arguments_show_the_help(capsys):
+    code, out, err = run(capsys)
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: backprop [-h] [--version] COMMAND") and "backprop train iris.csv" in err
 
 
 def test_a_model_and_data_that_do_not_fit(capsys, model, flowers, houses, tmp_path):
@@ -312,6 +330,9 @@ def test_divergence_is_a_failed_run(capsys, model, houses):
     assert code == 1 and err.count("\n") == 1
     assert err.startswith("backprop: error: the loss or a parameter became infinite")
     assert err.endswith("Try a smaller --learning-rate, or leave out --no-standardize\n")
+    code, _, err = run(capsys, "train", houses, "--target", "price", "--optimizer", "sgd", "--learning-rate", 1e9,
+                       "--activation", "identity", "--out", model)
+    assert code == 1 and err.endswith("Try a smaller --learning-rate\n")      # it was not given
     assert not model.exists()
 
 

@@ -263,6 +263,63 @@ def test_head_is_quiet(model, tmp_path):
     assert (done.stdout, done.stderr) == ("prediction\n", "")
 
 
+def test_identifiers_are_named_together(capsys, model, tmp_path):
+    path = tmp_path / "people.csv"
+    rows = [f"n{i},{i},{'c' if i % 2 else f'C{i}'},{i % 2}\n" for i in range(300)]
+    path.write_text("name,age,cabin,y\n" + "".join(rows))
+    assert refused(capsys, 2, "train", path, "--target", "y", "--out", model) == (
+        f"{path}, line 1, column 1: the columns name, cabin have other texts in every row or more than 100, as "
+        "identifiers have; --drop name,cabin leaves them out")
+    ok(capsys, "train", path, "--target", "y", "--drop", "name,cabin", "--epochs", 1, "--out", model)
+
+
+# ---- decimal commas, kept columns ------------------------------------------------------------------------------
+
+
+def test_decimal_commas(capsys, model, tmp_path):
+    path, plain = tmp_path / "komma.csv", tmp_path / "plain.csv"
+    rows = [(f"{i / 4:.2f}", ("rot, hell", "blau")[i % 2], f"{i * 0.75:.3f}") for i in range(40)]
+    plain.write_text("x;farbe;y\n" + "".join(f"{x};{colour};{y}\n" for x, colour, y in rows))
+    path.write_text("x;farbe;y\n" + "".join(f"{x.replace('.', ',')};{colour};{y.replace('.', ',')}\n"
+                                            for x, colour, y in rows))
+    assert refused(capsys, 2, "train", path, "--target", "y", "--out", model) == (
+        f"{path}, line 2, column 1: the cell '0,00' in column 'x' has a comma where a number has its point; --decimal "
+        ", takes it for the point; --categorical x takes all its cells as text, --drop x leaves the column out")
+    ok(capsys, "train", path, "--target", "y", "--decimal", ",", "--epochs", 20, "--out", model)
+    saved = bp.load(model)
+    assert saved.feature_names == ["x", "farbe=blau", "farbe=rot, hell"] and saved.classes is None
+    answers = ok(capsys, "predict", model, path, "--decimal", ",")
+    assert answers == ok(capsys, "predict", model, plain)
+    assert ok(capsys, "evaluate", model, path, "--decimal", ",", "--json").replace("komma", "plain") == (
+        ok(capsys, "evaluate", model, plain, "--json"))
+    assert refused(capsys, 2, "predict", model, path) == (
+        f"{path}, line 2, column 1: the cell '0,00' in column 'x' is not a number: it has a comma where a number has "
+        "its point; --decimal , takes it for the point")
+    path.write_text("1,5;2,5;3,5\n2,5;3,5;5,5\n1,0;3,0;4,25\n")        # no names, and more commas than semicolons
+    out = ok(capsys, "train", path, "--target", -1, "--decimal", ",", "--epochs", 1, "--out", model)
+    assert "3 rows, 2 features" in out
+    assert len(rows_of(ok(capsys, "predict", model, path, "--decimal", ","))) == 4
+
+
+def test_columns_are_kept_beside_the_predictions(capsys, model, houses, tmp_path):
+    train_houses(capsys, houses, model, "--epochs", 1)
+    cells, answers = rows_of(houses.read_text()), rows_of(ok(capsys, "predict", model, houses))
+    place = cells[0].index("price")
+    kept = rows_of(ok(capsys, "predict", model, houses, "--keep", f"price,{cells[0][0]}"))
+    assert kept == [[row[place], row[0], *answer] for row, answer in zip(cells, answers)]
+    everything = rows_of(ok(capsys, "predict", model, houses, "--keep", "all"))
+    assert everything == [[*row, *answer] for row, answer in zip(cells, answers)]
+    assert refused(capsys, 2, "predict", model, houses, "--keep", "z").startswith("--keep z is not a column of ")
+    bp.Network([2, 1], seed=0).save(model)
+    bare = tmp_path / "bare.csv"
+    bare.write_text("1,2.50\n3,4\n")
+    assert [row[:2] for row in rows_of(ok(capsys, "predict", model, bare, "--keep=-1,0"))] == [
+        ["column 1", "column 0"], ["2.50", "1"], ["4", "3"]]
+    np.save(tmp_path / "x.npy", np.ones((2, 2)))
+    assert refused(capsys, 2, "predict", model, tmp_path / "x.npy", "--keep", 0) == (
+        f"argument --keep: {tmp_path / 'x.npy'} is not a text file, whose cells could be kept")
+
+
 # ---- files beyond memory ---------------------------------------------------------------------------------------
 
 PEAK = """\
@@ -294,26 +351,35 @@ def test_prediction_takes_bounded_memory(tmp_path, model, kind, rows):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system does not tell the peak of memory")
-@pytest.mark.parametrize("form", ["npy", "npy with target", "idx"])
+@pytest.mark.parametrize("form", ["npy", "npy with target", "idx", "npz", "npz deflated", "npz with target", "libsvm"])
 def test_prediction_from_an_array_takes_bounded_memory(tmp_path, model, form):
-    bp.Model(bp.Network([16, 1], seed=0), target=16 if form == "npy with target" else None).save(model)
-    path, out, peaks = tmp_path / f"long.{form[:3]}", tmp_path / "out.csv", []
-    for n in (40_000, 400_000):
-        rows = np.resize(np.arange(251.0), (n, 17 if form == "npy with target" else 16))
-        if form == "idx":
-            path.write_bytes(b"\0\0\x08\2" + n.to_bytes(4, "big") + (16).to_bytes(4, "big")
+    width = 48
+    bp.Model(bp.Network([width, 1], seed=0), target=width if "with target" in form else None).save(model)
+    path, out, peaks = tmp_path / f"long.{form.split()[0]}", tmp_path / "out.csv", []
+    options = ["--index-base", "0"] if form == "libsvm" else []
+    for n in (20_000, 150_000):
+        rows = np.resize(np.arange(251.0), (n, width + ("with target" in form)))
+        if form == "libsvm":
+            rows[:, 3:-1] = 0.0
+            lines = [f"1 0:{a:.0f} 1:{b:.0f} 2:{c:.0f} 47:{d:.0f}\n" for a, b, c, *_, d in rows[:251].tolist()]
+            path.write_text("".join(lines[i % 251] for i in range(n)))
+        elif form.startswith("npz"):             # without y, the target a column of X; or strings as y, not looked at
+            labels = {} if "with target" in form else {"y": np.full(n, "x")}
+            (np.savez_compressed if "deflated" in form else np.savez)(path, X=rows, **labels)
+        elif form == "idx":
+            path.write_bytes(b"\0\0\x08\2" + n.to_bytes(4, "big") + width.to_bytes(4, "big")
                              + rows.astype(np.uint8).tobytes())
         else:
             np.save(path, rows)
-        done = subprocess.run([sys.executable, "-c", PEAK, "predict", str(model), str(path), "--out", str(out)],
-                              capture_output=True, text=True, check=True)
+        argv = ["predict", str(model), str(path), "--out", str(out), *options]
+        done = subprocess.run([sys.executable, "-c", PEAK, *argv], capture_output=True, text=True, check=True)
         code, peak = done.stderr.split()
         assert code == "0", done.stderr
         peaks.append(int(peak) / 1024)
         values = np.loadtxt(out, skiprows=1)
-        expected = bp.load(model).network.predict(rows[:, :16])[:, 0]
+        expected = bp.load(model).network.predict(rows[:, :width])[:, 0]
         np.testing.assert_array_equal(values, expected)
-    assert peaks[1] - peaks[0] < 40.0                    # MiB, a block of 65,536 rows and its text; all rows are 49 MiB
+    assert peaks[1] - peaks[0] < 25.0                    # MiB, a block of 2**20 cells and its text; all rows are 55 MiB
 
 
 def test_nothing_is_written_where_a_late_row_is_bad(capsys, model, tmp_path):

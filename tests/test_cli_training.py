@@ -20,7 +20,7 @@ import pytest
 import backprop as bp
 from backprop import activations, cli, data
 from backprop.cli.messages import in_options
-from command_line import command, ok, refused
+from command_line import command, ok, refused, rows_of
 
 HELP = "(see backprop train --help)"
 
@@ -67,6 +67,85 @@ def test_every_option_reaches_the_library(capsys, model, tmp_path):
     assert saved.network.history.val_loss == network.history.val_loss
 
 
+def test_every_other_option_reaches_the_library(capsys, model, tmp_path):
+    rng = np.random.default_rng(6)
+    table = np.column_stack([rng.normal(size=(120, 3)), rng.integers(0, 3, 120)])
+    path, y = tmp_path / "data.csv", table[:, :3].sum(axis=1) + 10
+    path.write_text("a,b,c,w,y\n" + "".join(",".join(map(repr, [*row, target])) + "\n" for row, target
+                                            in zip(table.tolist(), y.tolist())))
+    out = ok(capsys, "train", path, "--target", "y", "--sample-weight", "w", "--no-bias", "--no-shuffle", "--output",
+             "tanh", "--metrics", "r2,mae", "--early-stopping", "2:monitor=val_mae,min_delta=0.01", "--validation",
+             0.25, "--epochs", 50, "--seed", 3, "--out", model)
+    assert "120 rows, 3 features, target 'y'" in out and "(no better val_mae since)" in out and "\n  val_r2 " in out
+    X, _, y, _ = data.split(table, y, test_size=0.2, seed=3)
+    network = bp.Network([3, 32, 1], output="tanh", bias=False, seed=3)
+    network.train(data.Standardizer().fit_transform(X[:, :3]), data.Standardizer().fit_transform(y.reshape(-1, 1)),
+                  epochs=50, batch_size=32, optimizer="adam", shuffle=False, sample_weight=X[:, 3], validation=0.25,
+                  metrics=["r2", "mae"], early_stopping=bp.EarlyStopping(2, 0.01, "val_mae"))
+    saved = bp.load(model)
+    assert saved.network.parameters.tobytes() == network.parameters.tobytes()
+    assert saved.network.history.val_mae == network.history.val_mae
+    assert len(rows_of(ok(capsys, "predict", model, path))) == 121       # the weights are a column among others there
+    ok(capsys, "train", path, "--target", "y", "--max-updates", 7, "--quiet", "--out", model)
+    assert bp.load(model).network.history.stop_reason == "max_updates"
+
+
+def test_validation_by_a_file_of_its_own(capsys, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(8)
+    tables = {}
+    for name, n in (("train.csv", 80), ("valid.csv", 30)):
+        X = rng.normal(size=(n, 2))
+        tables[name] = X, np.where(X.sum(axis=1) > 0, "up", "down")
+        head, order = ("a,b,y", [0, 1]) if name == "train.csv" else ("b,a,y", [1, 0])
+        (tmp_path / name).write_text(f"{head}\n" + "".join(f"{row[order[0]]!r},{row[order[1]]!r},{label}\n"
+                                                           for row, label in zip(X.tolist(), tables[name][1])))
+    argv = ("train", "train.csv", "--target", "y", "--test-size", 0, "--epochs", 30, "--out", model, "--validation")
+    assert "80 rows to train on, 30 of valid.csv to validate, 0 to test\n" in ok(capsys, *argv, "valid.csv")
+    scaler = data.Standardizer()
+    X, y = tables["train.csv"]
+    network = bp.Network([2, 32, 2], loss="log_loss", seed=0)
+    held = scaler.fit(X).transform(tables["valid.csv"][0]), data.one_hot(tables["valid.csv"][1])
+    network.train(scaler.transform(X), data.one_hot(y), epochs=30, batch_size=32, optimizer="adam", validation=held,
+                  early_stopping=20)
+    saved = bp.load(model)
+    assert saved.network.parameters.tobytes() == network.parameters.tobytes()
+    assert saved.network.history.val_loss == network.history.val_loss
+    assert refused(capsys, 2, *argv, "nothing.csv") == "nothing.csv: No such file or directory"
+    (tmp_path / "valid.csv").write_text("a,b,y\n1,2,sideways\n")
+    assert refused(capsys, 2, *argv, "valid.csv") == (
+        "valid.csv, line 2, column 3: the target 'sideways' is none of the model's classes, down, up")
+    (tmp_path / "valid.csv").write_text("a,b,y\n1,2,up\n")
+    assert "was trained with validation valid.csv, SHA-256 " in refused(capsys, 2, *argv, "valid.csv", "--resume")
+
+
+def test_weights_are_checked_and_follow_their_rows(capsys, model, tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("x,w,y\n" + "".join(f"{'' if i % 3 else i},{i % 3},{i % 2}.5\n" for i in range(30)))
+    argv = ("train", path, "--target", "y", "--sample-weight", "w", "--missing", "drop", "--out", model)
+    assert refused(capsys, 2, *argv) == "argument --sample-weight: the rows to train on have no weight but 0"
+    path.write_text("x,w,y\n1,1,1.5\n2,-1,2.5\n")
+    assert refused(capsys, 2, *argv) == (
+        f"{path}, line 3, column 2: the cell '-1' in column 'w' is negative, and weights are not")
+    np.save(tmp_path / "x.npy", np.ones((4, 3)))
+    assert refused(capsys, 2, "train", tmp_path / "x.npy", "--target", 2, "--sample-weight", 1, "--out", model) == (
+        f"--categorical, --missing and --sample-weight are for text files, and {tmp_path / 'x.npy'} is not one")
+
+
+def test_training_rows_from_a_pipe(model, waves, capsys, tmp_path):
+    ok(capsys, "train", waves, "--target", "y", "--epochs", 3, "--quiet", "--out", model)
+    piped = tmp_path / "piped.safetensors"
+    done = subprocess.run(command("train", "-", "--target", "y", "--epochs", 3, "--out", piped),
+                          input=waves.read_bytes(), capture_output=True, check=True)
+    assert done.stdout.startswith(b"standard input: 200 rows, 1 features, target 'y'\n")
+    assert bp.load(piped).network.parameters.tobytes() == bp.load(model).network.parameters.tobytes()
+    assert bp.load(piped).record["data"] == "standard input"
+    done = subprocess.run(command("train", "-", "--target", "z", "--out", piped), input=b"x,y\n1,2\n",
+                          capture_output=True)
+    assert (done.returncode, done.stderr) == (
+        2, b"backprop: error: --target z is not a column of standard input; its columns are x, y\n")
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "half_squared_error", "absolute_error", "huber", "poisson"])
 def test_losses_of_regression(capsys, model, waves, loss):
     ok(capsys, "train", waves, "--target", "y", "--loss", loss, "--learning-rate", 0.02, "--out", model)
@@ -103,7 +182,21 @@ def test_budgets(capsys, model, waves):
     ("--dropout 0.1 --hidden none", "argument --dropout: there are no hidden layers"),
     ("--dropout x", f"argument --dropout: expected a number, or numbers as in 0.2,0.5, got 'x' {HELP}"),
     ("--validation 1", "--validation must be less than 1.0, got 1.0"),
-    ("--early-stopping -1", "--early-stopping must be at least 0, got -1"),
+    ("--early-stopping -1", f"argument --early-stopping: patience must be at least 1, got -1 {HELP}"),
+    ("--early-stopping x", f"argument --early-stopping: expected a whole number, or N:KEY=VALUE,..., got 'x' {HELP}"),
+    ("--early-stopping 3:delta=1", f"argument --early-stopping: early stopping has no parameter 'delta' {HELP}"),
+    ("--early-stopping 3:monitor=val_r2", "argument --early-stopping: val_r2 is not measured; give --metrics r2"),
+    ("--early-stopping 3:monitor=val_r3", "argument --early-stopping: monitor=val_r3 is none of loss, gradient_norm, "
+                                          f"{', '.join(bp.metrics.NAMES)}, nor one of these after val_"),
+    ("--early-stopping 3:monitor=val_r2 --metrics r2 --validation 0",
+     "argument --early-stopping: it watches val_r2, and --validation is 0"),
+    ("--metrics r3", f"argument --metrics: 'r3' is none of {', '.join(bp.metrics.NAMES)} {HELP}"),
+    ("--max-updates 0", "--max-updates must be at least 1, got 0"),
+    ("--loss poisson --output tanh", "--loss poisson does not go with --output tanh; it needs output = exp"),
+    ("--sample-weight z", "--sample-weight z is not a column of waves.csv; its columns are x, y, kind"),
+    ("--sample-weight y", "--sample-weight y is the target column"),
+    ("--sample-weight x --drop kind", "no feature column is left of the 3 of waves.csv"),
+    ("--sample-weight kind", "waves.csv, line 2, column 3: the cell 'low' in column 'kind' is not a number"),
     ("--early-stopping 3 --validation 0", "argument --early-stopping: it watches the validation loss, and --validation "
                                           "is 0"),
     ("--class-weight balanced", "argument --class-weight: the task is regression and has no classes"),
@@ -186,7 +279,7 @@ def test_a_terminal_shows_progress_and_the_summary(model):
     screen = terminal.screen.replace("\r\n", "\n")
     assert "1,294 rows to train on, 144 to validate, 359 to test" in screen
     assert re.search(r"30/30 .*loss=0\.\d+.*val_loss=0\.\d+", screen)
-    assert re.search(r"\n  epochs +30 of at most 30 \(all done\)\n", screen)
+    assert re.search(r"\n  epochs +30 of at most 30 \(all done.*\)\n", screen)
     assert re.search(r"\n  validation loss +\d\.\d+ -> 0\.\d+, best 0\.\d+ in epoch \d+\n", screen)
     assert re.search(r"\n  test accuracy +0\.\d+ \(\d+ of 359\)\n", screen)
     assert screen.endswith(f"saved to {model}\n")
@@ -202,6 +295,7 @@ def test_ctrl_c_at_a_terminal_keeps_the_best_so_far(model):
     assert history.stop_reason == "interrupted" and history.best_epoch is not None
     assert f"backprop: interrupted after {len(history)} epochs; the best so far is in {model}" in terminal.screen
     assert "Traceback" not in terminal.screen
+    assert "(interrupted)" in terminal.screen and re.search(r"\n  test accuracy +0\.\d+", terminal.screen)
     X, y = data.digits()
     assert (saved.predict(X) == y).mean() > 0.5
 
@@ -304,6 +398,15 @@ def test_plots(capsys, model, tmp_path, kind, suffix, start):
     ok(capsys, "plot", kind, model, path, "--out", out)
     assert out.read_bytes().startswith(start) and out.stat().st_size > 2000
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
+def test_weights_of_named_inputs_are_a_table(capsys, model, tmp_path):
+    path, out = tmp_path / "t.csv", tmp_path / "w.svg"
+    path.write_text("hp,maker,y\n" + "".join(f"{i},{'BMW' if i % 3 else 'Fiat'},{i % 2}.5\n" for i in range(20)))
+    ok(capsys, "train", path, "--target", "y", "--epochs", 1, "--out", model)
+    ok(capsys, "plot", "weights", model, "--out", out)
+    assert all(f"<!-- {name} -->" in out.read_text() for name in ("hp", "maker=BMW", "maker=Fiat", "unit"))
 
 
 def test_plots_that_are_refused(capsys, model, waves, tmp_path):

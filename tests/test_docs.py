@@ -75,9 +75,16 @@ def test_links_lead_somewhere(page):
 
 
 def test_the_reference_has_every_public_name():
-    page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
-    named = set(re.findall(r"^\.\. auto(?:class|function|module):: backprop\.(\w+)$", page, re.MULTILINE))
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "api").glob("*.rst")))
+    named = set(re.findall(r"^\.\. auto(?:class|function|module):: backprop\.([\w.]+)$", pages, re.MULTILINE))
     assert set(backprop.__all__) <= named
+    overview = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    assert {path.stem for path in (ROOT / "docs" / "api").glob("*.rst")} == set(re.findall(r"api/(\w+)", overview))
+    for module in ("dask", "data", "export", "plot"):
+        members = re.search(rf"^\.\. automodule:: backprop\.{module}\n   :members:(.*)$", pages, re.MULTILINE)[1]
+        listed = {*members.replace(",", " ").split(), *(name.removeprefix(f"{module}.") for name in named)}
+        public = {name for name in importlib.import_module(f"backprop.{module}").__all__ if name != "FORMATS"}
+        assert public and (not members.strip() or public <= listed), module
 
 
 def test_kernels_that_the_lecture_page_names_exist():

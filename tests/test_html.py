@@ -1,5 +1,6 @@
 """What notebooks show: well-formed, self-contained, escaped, and the numbers of the object."""
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -100,3 +101,23 @@ def test_a_data_set_shows_its_first_rows():
     small = bp.data.Dataset(np.eye(2), np.array([HOSTILE, "b"]), ["x", HOSTILE], None, None)
     assert Reader(small._repr_html_()).cells[1:] == ["x", HOSTILE, "y", "1", "0", HOSTILE, "0", "1", "b"]
     assert Reader(bp.data.Dataset(np.eye(2))._repr_html_()).cells[1:3] == ["X[:, 0]", "X[:, 1]"]
+
+
+def test_short_words_for_the_console():
+    network = bp.Network([2, 3, 2], loss="log_loss", seed=0)
+    trace, gradients = network.trace([1, 2], [1, 0], 0.5), network.gradients([[1, 2], [3, 4]], [[1, 0], [0, 1]])
+    assert repr(trace) == f"Trace(2-3-2, loss={trace.loss:.6g}, learning_rate=0.5; print() shows its five steps)"
+    assert str(trace).startswith("1. Feedforward") and "\n5. Update" in str(trace)
+    assert repr(gradients) == (f"Gradients(loss={gradients.loss:.6g}, weights of shapes [(2, 3), (3, 2)], biases "
+                               "[(3,), (2,)], inputs (2, 2))")
+    assert "biases [None, None]" in repr(bp.Network([2, 3, 2], bias=False).gradients([[1, 2]], [[1, 0]]))
+
+
+@pytest.mark.parametrize("labels, error, words", [
+    ([0, 2], ValueError, "Y has one value per row, and the network has 3 outputs; labels become 3 columns by "
+                         "bp.data.one_hot(Y)"),
+    (["a", "b"], TypeError, "Y must hold numbers, got text at row 0; labels become columns by bp.data.one_hot(Y)"),
+])
+def test_labels_as_targets_are_told_what_to_become(labels, error, words):
+    with pytest.raises(error, match=f"^{re.escape(words)}$"):
+        bp.Network([2, 3], loss="log_loss", seed=0).train([[1, 2], [3, 4]], labels)

@@ -486,6 +486,10 @@ def test_weights_are_images_of_the_columns():
     assert ax.images[0].norm.vmin == -ax.images[0].norm.vmax == -np.abs(net.weights[0]).max()
     square = bp.plot.weights(bp.Network([9, 1], seed=0), colorbar=False)
     assert square.images[0].get_array().shape == (5, 5)
+    named = bp.plot.weights(net, names=[f"input {j}" for j in range(12)])
+    np.testing.assert_array_equal(named.images[0].get_array(), net.weights[0])
+    assert [label.get_text() for label in named.get_yticklabels()] == [f"input {j}" for j in range(12)]
+    assert (named.get_xlabel(), named.get_title()) == ("unit", "weights into the 5 units of layer 1")
     some = bp.plot.weights(net, shape=[4, 3], max_units=2, colorbar=False)
     assert some.get_title() == "weights into the first 2 of 5 units of layer 1"
     assert some.images[0].get_array().count() == 24 and len(some.figure.axes) == 1
@@ -730,6 +734,9 @@ BAD = [
     (lambda: bp.plot.weights(None), TypeError, "network must be a Network, got NoneType"),
     (lambda: bp.plot.weights(NET), ValueError, "shape must be given: 2 inputs are no square image"),
     (lambda: bp.plot.weights(NET, shape=(2, 2)), ValueError, "shape 2 x 2 has 4 pixels, and the network 2 inputs"),
+    (lambda: bp.plot.weights(NET, names=["a"]), ValueError, "names has 1 names, and the network 2 inputs"),
+    (lambda: bp.plot.weights(NET, names="ab"), TypeError, "names must be a sequence of 2 names, got 'ab'"),
+    (lambda: bp.plot.weights(NET, names=["a", "b"], shape=(1, 2)), ValueError, "give shape or names"),
     (lambda: bp.plot.weights(NET, shape=3), ValueError, r"shape must be \(rows, columns\), got 3"),
     (lambda: bp.plot.confusion_matrix([0, 1], [0]), ValueError, "y has 2 rows, but y_predicted has 1"),
     (lambda: bp.plot.confusion_matrix([0, 1], [0, 2], classes=[0, 1]), ValueError,

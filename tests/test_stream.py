@@ -435,9 +435,49 @@ def test_bad_chunks_change_nothing(chunks, error, words, threads):
     assert net.epochs_trained == 0 and no_thread_is_left()
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_archives(save, tmp_path):
+    """X, and y as numbers, as rows of numbers, as strings, or as a column of X: what `load` gives, in pieces."""
+    path = tmp_path / "x.npz"
+    for y, classes in ((X[:, 0], None), (X[:, :2], None), (np.where(X[:, 0] > 0, "up", "down"), "auto")):
+        save(path, X=X, y=y)
+        stream = data.stream(path, classes=classes, chunk_rows=50)
+        chunks = list(stream)
+        assert [len(part) for part, _ in chunks] == [50, 50, 50, 50, 3] and stream.n_rows == 203
+        assert_array_equal(np.vstack([part for part, _ in chunks]), X)
+        expected = data.one_hot(y) if classes else y.reshape(len(y), -1)
+        assert_array_equal(np.vstack([part for _, part in chunks]), expected)
+        assert stream.n_targets == expected.shape[1]
+        assert_array_equal(np.vstack([part for _, part in stream.epoch(1)]), expected)
+    save(path, X=X)
+    X_read, y_read = (np.concatenate(parts) for parts in zip(*data.stream(path, -1, chunk_rows=50)))
+    assert_array_equal(X_read, X[:, :-1])
+    assert_array_equal(y_read[:, 0], X[:, -1])
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(DataFormatError, match="member X: damaged data|is not a finite"):
+        list(data.stream(path))
+
+
 def test_files_that_cannot_be_streamed(files, tmp_path):
     np.savez(tmp_path / "x.npz", X=X)
-    with pytest.raises(ValueError, match="NPZ archive"):
+    with pytest.raises(ValueError, match="shuffle=True needs .*x.npz is an NPZ archive; save X as NPY"):
+        data.stream(tmp_path / "x.npz", shuffle=True)
+    np.savez(tmp_path / "x.npz", X=np.asfortranarray(X))
+    with pytest.raises(ValueError, match="an array in Fortran order .* is an NPZ archive; save X as NPY"):
+        data.stream(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", X=X, y=np.array(["a"] * len(X)))
+    with pytest.raises(ValueError, match="x.npz: the targets y are strings; pass classes='auto'"):
+        data.stream(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", X=X, y=X[:, :2])
+    with pytest.raises(ValueError, match="the targets y have two dimensions, so they are no classes"):
+        data.stream(tmp_path / "x.npz", classes="auto")
+    np.savez(tmp_path / "x.npz", X=X, y=X[:3, 0])
+    with pytest.raises(DataFormatError, match="member y: y has 3 rows, but X has 203"):
+        data.stream(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", y=X)
+    with pytest.raises(DataFormatError, match="no array X in the archive; it holds y"):
         data.stream(tmp_path / "x.npz")
     for name in ("npy.gz", "csv.gz"):
         path, target, _ = files[name]

@@ -206,9 +206,17 @@ def _same_rows(found, rows, name):
 
 def targets(value, name, *, rows, columns) -> FloatArray:
     """Targets of a network: (rows, columns); a 1-D array of `rows` values serves a network with one output."""
-    raw = value if is_ready(value) else _float64(value, name)
+    try:
+        raw = value if is_ready(value) else _float64(value, name)
+    except TypeError as error:
+        if "got text" in str(error):
+            raise TypeError(f"{error}; labels become columns by bp.data.one_hot({name})") from None
+        raise
     if raw.ndim == 1 and columns == 1:
         raw = raw.reshape(-1, 1)
+    if raw.ndim == 1 and raw.size == rows:
+        raise ValueError(f"{name} has one value per row, and the network has {columns} outputs; labels become "
+                         f"{columns} columns by bp.data.one_hot({name})")
     out = array(raw, name, 2)
     _same_rows(out.shape[0], rows, name)
     if out.shape[1] != columns:

@@ -52,18 +52,12 @@ def read_npy(stream, path, options):
 
 def read_npz(stream, path, options):
     """An NPZ archive with the key X and, where the target is not a column of X, the key y."""
-    members = _npz_members(stream, path)
-    if "X" not in members:
-        raise DataFormatError(f"no array X in the archive; it holds {', '.join(sorted(members)) or 'nothing'}",
-                              path=path, offset=0)
+    members = npz_members(stream, path)
     layout = npy_layout(members["X"])
     X = _features(layout)
     if "y" not in members:
         return _column_table(layout, X, options)
-    if options.target is not None:
-        given = options.spell("target", options.target)
-        raise ValueError(f"{path} holds its targets as y, so {given} has no meaning here")
-    return _labelled_table(layout, X, options, _labels(npy_layout(members["y"]), len(X), options))
+    return _labelled_table(layout, X, options, npz_labels(members, path, len(X), options))
 
 
 def read_idx(stream, path, options):
@@ -116,8 +110,8 @@ def idx_layout(source):
     return Layout(source, np.dtype(IDX_TYPES[magic[2]]), shape)
 
 
-def _npz_members(stream, path):
-    """{key: the bytes of the array}."""
+def npz_members(stream, path):
+    """{key: the bytes of the array}, X among them."""
     size = os.fstat(stream.fileno()).st_size if stream.seekable() else None
     if size is None:
         raise DataFormatError("an NPZ archive inside gzip is not read; it is compressed by itself", path=path, offset=0)
@@ -141,7 +135,20 @@ def _npz_members(stream, path):
         # Opening a member compares its own name with that of the directory: none is lost by a damaged name.
         member = _attempt(lambda info=info: archive.open(info), damaged)
         members[key] = Bytes(member, path, length=info.file_size, member=key)
+    if "xl/workbook.xml" in members:
+        raise DataFormatError("an Excel workbook, which is not read; save the sheet as CSV", path=path, offset=0)
+    if "X" not in members:
+        raise DataFormatError(f"no array X in the archive; it holds {', '.join(sorted(members)) or 'nothing'}",
+                              path=path, offset=0)
     return members
+
+
+def npz_labels(members, path, rows, options):
+    """The array y of an archive, for `rows` examples."""
+    if options.target is not None:
+        given = options.spell("target", options.target)
+        raise ValueError(f"{path} holds its targets as y, so {given} has no meaning here")
+    return _labels(npy_layout(members["y"]), rows, options)
 
 
 def _attempt(call, damaged):

@@ -11,6 +11,7 @@ MAX_LINE_BYTES = 2**24
 MAX_LABEL = 256                 # characters; NumPy gives every label of a column the width of the longest
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
@@ -57,7 +58,7 @@ class LineReader:
             try:
                 text = line.decode()
             except UnicodeDecodeError as error:
-                raise self.error(f"byte {line[error.start]:#04x} is not UTF-8 text", number,
+                raise self.error(f"byte {line[error.start]:#04x} is not UTF-8 text; save the file as UTF-8", number,
                                  self._cell_at(line, error.start)) from None
             if "\0" in text:
                 raise self.error("NUL byte in a text file", number, self._cell_at(line, line.index(b"\0")))
@@ -81,6 +82,8 @@ def why_no_number(cell):
         return "is empty", False
     if NOT_FINITE.fullmatch(cell):
         return "is not finite", False
+    if DECIMAL_COMMA.fullmatch(cell):
+        return "is not a number: it has a comma where a number has its point", True
     return "is not a number", True
 
 

@@ -39,8 +39,9 @@ def in_python(argument, value=None):
 class Options:
     """The arguments of `load`, checked.
 
-    `spell` writes an argument, with its value or without, for whoever reads the errors: another door than Python (the
-    command line) has its own.
+    `labels` says whether a stream reads targets that stand apart from X, as in NPZ and IDX files. `spell` writes an
+    argument, with its value or without, for whoever reads the errors: another door than Python (the command line) has
+    its own.
     """
 
     target: int | str | None = None
@@ -51,6 +52,7 @@ class Options:
     zero_based: bool | None = None
     n_features: int | None = None
     sparse: bool | None = None
+    labels: bool = True
     spell: Callable[..., str] = in_python
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop._read_lines import NUMBER, target_values
+from backprop._read_lines import DECIMAL_COMMA, NUMBER, target_values
 from backprop._read_source import open_source, position
 from backprop._read_text import TextReader
-from backprop.columns import BadCell, Column, is_missing, number, plain_numbers, quoted
+from backprop.columns import NO_NUMBER, BadCell, Column, is_missing, number, plain_numbers, quoted
 
 BLOCK_CELLS = 2**15          # read at a time: as texts they take some 100 bytes each
 MAX_CATEGORIES = 100         # a column of more different texts is taken for an identifier
@@ -30,6 +30,8 @@ class Learned:
         As `backprop.data.Dataset` has them.
     dropped : int
         Rows left out because a cell was missing.
+    weight : ndarray or None
+        (n,) weights of the rows, where a column of them was named.
     """
 
     columns: list
@@ -38,12 +40,14 @@ class Learned:
     classes: np.ndarray | None
     target_name: str | None
     dropped: int
+    weight: np.ndarray | None = None
 
 
 class TableReader:
-    """Rows of a text file as lists of stripped cells, block by block."""
+    """Rows of a text file as lists of stripped cells, block by block; with ``decimal=","`` 3,5 is read as 3.5."""
 
-    def __init__(self, stream, path, options):
+    def __init__(self, stream, path, options, decimal="."):
+        self.decimal = decimal
         self.text = TextReader(stream, path, options)
         self.path, self.names, self.width = path, self.text.names, self.text.width
         self.target, self.features = self.text.target, self.text.features
@@ -54,7 +58,13 @@ class TableReader:
         rows = max(1, BLOCK_CELLS // self.width)
         while block := list(itertools.islice(records, rows)):
             columns = zip(*(row for _, row in block))
-            yield [line for line, _ in block], [list(map(str.strip, cells)) for cells in columns]
+            yield [line for line, _ in block], [self._stripped(cells) for cells in columns]
+
+    def _stripped(self, cells):
+        cells = list(map(str.strip, cells))
+        if self.decimal == ",":
+            cells = [cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
+        return cells
 
     def name(self, position):
         return None if self.names is None else self.names[position]
@@ -78,6 +88,7 @@ class _Gathered:
         self.numeric = False if as_category else None            # None: no cell has told yet
         self.chosen = as_category
         self.values, self.codes, self.labels = array.array("d"), array.array("i"), {}
+        self.lines = array.array("q")                            # where each of the labels appeared first
 
     def add(self, cells, lines):
         if self.numeric is None:
@@ -88,6 +99,7 @@ class _Gathered:
             self.numeric = bool(NUMBER.fullmatch(told))
             if not self.numeric and self.values:
                 self.codes.extend([self.labels.setdefault("", 0)] * len(self.values))
+                self.lines.append(lines[0])
         if self.numeric:
             self._add_numbers(cells, lines)
         else:
@@ -103,7 +115,7 @@ class _Gathered:
         try:
             return number(row, cell)
         except BadCell as error:
-            why = error.why + (f", and others of the column are; {self._remedies()}" if "number" in error.why else "")
+            why = error.why + (f", and others of the column are; {self._remedies()}" if error.why == NO_NUMBER else "")
             raise self.reader.bad_cell(cell, why, lines[row], self.position) from None
 
     def _add_texts(self, cells, lines):
@@ -112,10 +124,16 @@ class _Gathered:
                 raise self.reader.bad_cell(cell, f"is a number, and others of the column are not; {self._remedies()}",
                                            lines[row], self.position)
             self.codes.append(self.labels.setdefault("" if is_missing(cell) else cell, len(self.labels)))
+            if len(self.lines) < len(self.labels):
+                self.lines.append(lines[row])
 
     def _remedies(self):
         name = self.position if self.reader.names is None else self.reader.names[self.position]
         return f"categorical={name!r} takes all its cells as text, drop={name!r} leaves the column out"
+
+    def identifies(self):
+        """Whether so many different texts are no categories."""
+        return not self.chosen and (len(self.labels) > MAX_CATEGORIES or len(self.labels) == len(self.codes) > 2)
 
     def column(self):
         """The Column that was found."""
@@ -124,9 +142,14 @@ class _Gathered:
             raise self.reader.bad_column("has no value in any row; leave it out by drop=", self.position)
         if self.numeric:
             return Column(name)
-        rows, texts = len(self.codes), len(self.labels)
-        if not self.chosen and (texts > MAX_CATEGORIES or texts == rows > 2):
-            what = "another text in every row" if texts == rows else f"{texts} different texts"
+        commas = [label for label in self.labels if DECIMAL_COMMA.fullmatch(label)]
+        if commas and not self.chosen:
+            line = self.lines[list(self.labels).index(commas[0])]
+            raise self.reader.bad_cell(commas[0], f"has a comma where a number has its point; {self._remedies()}", line,
+                                       self.position)
+        if self.identifies():
+            texts = len(self.labels)
+            what = "another text in every row" if texts == len(self.codes) else f"{texts} different texts"
             raise self.reader.bad_column(f"has {what}, as an identifier has; {self._remedies()}", self.position)
         return Column(name, tuple(sorted(self.labels)))
 
@@ -141,7 +164,7 @@ class _Gathered:
         out[np.arange(len(out)), places[np.array(self.codes, np.intp)]] = 1.0
 
 
-def learn(path, options, categorical=(), missing=ERROR):
+def learn(path, options, categorical=(), missing=ERROR, decimal=".", weight=None):
     """The `Learned` table of a text file.
 
     Parameters
@@ -152,9 +175,14 @@ def learn(path, options, categorical=(), missing=ERROR):
         Columns to take as text whatever they hold.
     missing : {"error", "drop", "fill"}
         What becomes of a missing cell of a feature: an error, the row is left out, or NaN (and the category "").
+    decimal : {".", ","}
+        What stands in numbers before their fraction.
+    weight : str, int or None
+        The column of the rows' weights, which is no feature.
     """
     with open_source(path) as stream:
-        reader = TableReader(stream, path, options)
+        reader = TableReader(stream, path, options, decimal)
+        weights = None if weight is None else _Weights(reader, weight)
         chosen = {position(column, reader.names, reader.width, options.spell("categorical", column), path)
                   for column in categorical}
         gathered = [_Gathered(reader, k, k in chosen) for k in reader.features]
@@ -169,9 +197,12 @@ def learn(path, options, categorical=(), missing=ERROR):
             if reader.target is not None:
                 cells_of_target += cells[reader.target]
                 lines_of_target.extend(lines)
+            if weights is not None:
+                weights.add(cells[weights.position], lines)
         if not len(gathered[0].values) and not len(gathered[0].codes):
             what = "every row has a missing cell" if dropped else "the file has a header and no rows of data"
             raise reader.text.error(what, 1)
+        _refuse_identifiers(reader, [column.position for column in gathered if column.identifies()])
         columns = [column.column() for column in gathered]
         X = np.empty((max(len(gathered[0].values), len(gathered[0].codes)), sum(column.width for column in columns)))
         start = 0
@@ -182,7 +213,41 @@ def learn(path, options, categorical=(), missing=ERROR):
         if reader.target is not None:
             y, classes = target_values(reader.text, cells_of_target, lines_of_target, options.target_kind,
                                        reader.target + 1)
-    return Learned(columns, X, y, classes, None if reader.target is None else reader.name(reader.target), dropped)
+    return Learned(columns, X, y, classes, None if reader.target is None else reader.name(reader.target), dropped,
+                   None if weights is None else np.array(weights.values))
+
+
+def _refuse_identifiers(reader, positions):
+    """Name several columns at once that are no categories; of a single one `_Gathered.column` tells more."""
+    if len(positions) > 1:
+        names = [str(k) if reader.names is None else reader.names[k] for k in positions]
+        given = reader.text.options.spell("drop", ",".join(names))
+        raise reader.text.error(f"the columns {', '.join(names)} have other texts in every row or more than "
+                                f"{MAX_CATEGORIES}, as identifiers have; {given} leaves them out", 1, positions[0] + 1)
+
+
+class _Weights:
+    """The column of the rows' weights while its file is read."""
+
+    def __init__(self, reader, column):
+        given = reader.text.options.spell("sample_weight", column)
+        self.reader, self.position = reader, position(column, reader.names, reader.width, given, reader.path)
+        self.values = array.array("d")
+        if self.position == reader.target:
+            raise ValueError(f"{given} is the target column")
+        reader.features = [k for k in reader.features if k != self.position]
+        if not reader.features:
+            raise ValueError(f"no feature column is left of the {reader.width} of {reader.path}")
+
+    def add(self, cells, lines):
+        for row, cell in enumerate(cells):
+            try:
+                value = number(row, cell)
+            except BadCell as error:
+                raise self.reader.bad_cell(cell, error.why, lines[row], self.position) from None
+            if value < 0.0:
+                raise self.reader.bad_cell(cell, "is negative, and weights are not", lines[row], self.position)
+            self.values.append(value)
 
 
 def _whole_rows(reader, lines, cells, missing):
@@ -203,7 +268,7 @@ def _whole_rows(reader, lines, cells, missing):
 
 
 def encoded(reader, columns, positions, unknown):
-    """(line numbers, inputs, target cells or None) of a TableReader's blocks, by the columns of a model.
+    """(line numbers, inputs, all cells by column) of a TableReader's blocks, by the columns of a model.
 
     Parameters
     ----------
@@ -220,5 +285,5 @@ def encoded(reader, columns, positions, unknown):
                 parts.append(column.encode(cells[k], unknown))
             except BadCell as error:
                 raise reader.bad_cell(error.cell, error.why, lines[error.row], k) from None
-        yield lines, np.hstack(parts), None if reader.target is None else cells[reader.target]
+        yield lines, np.hstack(parts), cells
 

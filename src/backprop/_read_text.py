@@ -30,12 +30,12 @@ class TextReader(LineReader):
         first = next(self._rest, None)
         if first is None:
             raise self.error("the file is empty", 1)
-        self.delimiter = self.delimiter or _guess_delimiter(first, path)
+        self.delimiter = self.delimiter or guess_delimiter(first, path)
         self._rest = itertools.chain([first], self._rest)
         self._begin(options)
 
     def _cell_at(self, line, position):
-        delimiter = self.delimiter or _guess_delimiter(line.decode("latin-1"), self.path)
+        delimiter = self.delimiter or guess_delimiter(line.decode("latin-1"), self.path)
         return line.count(delimiter.encode(), 0, position) + 1
 
     def _begin(self, options):
@@ -226,11 +226,11 @@ def _text_hint(options):
             f"{options.spell('drop')}")
 
 
-def _guess_delimiter(line, path):
+def guess_delimiter(line, path, among=",\t;"):
     """Tab for .tsv and .tab, else whichever of comma, tab and semicolon occurs most often in the first line."""
     if plain_name(path).endswith((".tsv", ".tab")):
         return "\t"
-    return max(",\t;", key=re.sub(r'"[^"]*+"', "", line).count)
+    return max(among, key=re.sub(r'"[^"]*+"', "", line).count)
 
 
 def read_text(stream, path, options):

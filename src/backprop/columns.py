@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop._read_lines import NOT_FINITE, NUMBER
+from backprop._read_lines import DECIMAL_COMMA, NOT_FINITE, NUMBER
 from backprop.errors import ModelFormatError
 
 MISSING = ("", "?", "na", "n/a", "nan", "null")          # in any case: what tables write where a value is missing
 UNKNOWN = ("error", "zeros")
+NO_NUMBER = "is not a number"
 
 
 class BadCell(ValueError):
@@ -145,8 +146,10 @@ def number(row, cell):
         value = float(cell)
     elif NOT_FINITE.fullmatch(str(cell).strip()):
         value = math.inf
+    elif DECIMAL_COMMA.fullmatch(str(cell).strip()):
+        raise BadCell(row, cell, "is not a number: it has a comma where a number has its point")
     else:
-        raise BadCell(row, cell, "is not a number")
+        raise BadCell(row, cell, NO_NUMBER)
     if not math.isfinite(value):
         why = "is not finite" if NOT_FINITE.fullmatch(str(cell).strip()) else "is too large for a float64"
         raise BadCell(row, cell, why)

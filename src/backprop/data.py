@@ -218,8 +218,9 @@ def stream(path: PathLike, target: str | int | None = None, chunk_rows: int = 65
     Parameters
     ----------
     path : str or os.PathLike
-        CSV and its like, NPY, IDX, LIBSVM or Parquet (which needs pyarrow, the extra `parquet`), recognised as `load`
-        does; all but Parquet also compressed by gzip, where neither `shuffle` nor Fortran order has to go back in it.
+        CSV and its like, NPY, NPZ, IDX, LIBSVM or Parquet (which needs pyarrow, the extra `parquet`), recognised as
+        `load` does; all but NPZ and Parquet also compressed by gzip. What is compressed, and any NPZ archive, is read
+        from its beginning on, so that `shuffle` and arrays in Fortran order are refused there.
     target : str, int or None, default None
         As in `load`. Without a target the chunks are (X, None), for prediction.
     chunk_rows : int, default 65536

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backprop import _check, _readers
-from backprop._read_arrays import check_features, floats, idx_labels, idx_layout, npy_layout, read_idx, read_npy
+from backprop._read_arrays import (
+    check_features,
+    floats,
+    idx_labels,
+    idx_layout,
+    npy_layout,
+    npz_labels,
+    npz_members,
+    read_idx,
+    read_npy,
+    read_npz,
+)
 from backprop._read_libsvm import LibsvmReader, joined, matrix, read_libsvm
 from backprop._read_lines import INTEGER, NUMBER, show, target_values
 from backprop._read_source import Bytes, columns, open_source, plain_name
@@ -136,9 +147,8 @@ def open_stream(path, options, classes, chunk_rows, shuffle, seed):
     else:
         with open_source(path) as stream:
             reader = _readers.find(stream, path, options)
-        kind = {read_text: TextRows, read_libsvm: LibsvmRows, read_npy: NpyRows, read_idx: IdxRows}.get(reader)
-    if kind is None:
-        raise ValueError(f"{os.path.basename(path)} is an NPZ archive, which cannot be read in pieces; save X as NPY")
+        kind = {read_text: TextRows, read_libsvm: LibsvmRows, read_npy: NpyRows, read_npz: NpzRows,
+                read_idx: IdxRows}[reader]
     return Stream(kind(path, options, classes, chunk_rows, shuffle), chunk_rows, shuffle, seed)
 
 
@@ -196,7 +206,7 @@ class Targets:
     def of_numbers(self, y, error):
         """Y of an array of raw targets; `error(row, why)` is the exception for one of them."""
         if self.classes is None:
-            return y.astype(np.float64, copy=False).reshape(-1, 1)
+            return y.astype(np.float64, copy=False).reshape(len(y), -1)
         codes = np.zeros(len(y), np.intp)
         values, inverse = np.unique(y, return_inverse=True)
         for k, label in enumerate(values.tolist()):
@@ -365,33 +375,53 @@ class ArrayRows:
     """Rows of a binary array, whose place in the file follows from their number."""
 
     names = target_name = None
+    labels = None               # targets that stand apart from X
 
     def __init__(self, path, options, classes, chunk_rows, shuffle):
         self.path, self.options, self.chunk_rows = path, options, chunk_rows
         with open_source(path) as stream:
-            layout = self._layout(Bytes.of_file(stream, path))
+            layout = self._layout_in(stream)
             check_features(layout)
             self.n_rows, self.stored = layout.shape[0], int(np.prod(layout.shape[1:]))
-            if not stream.seekable() and (shuffle or layout.fortran):
+            if (shuffle or layout.fortran) and (why_not := self._why_not_back(stream)):
                 why = "shuffle=True needs" if shuffle else "an array in Fortran order needs its reader"
-                raise ValueError(f"{why} to go back and forth in the file, and {os.path.basename(path)} is compressed; "
-                                 "decompress it")
+                raise ValueError(f"{why} to go back and forth in the file, and {os.path.basename(path)} is {why_not}")
             layout.source.expect(self.n_rows * self.stored * layout.dtype.itemsize)
             self.kind = layout.dtype.kind
         self._describe()
         self.width = len(self.features)
         self.targets = Targets(self.has_target, classes)
+        if self.labels is not None:
+            self._check_labels(classes)
         if isinstance(classes, str):
             def refusal(why):
                 return ValueError(f"{os.path.basename(path)}: {why}")
 
             self.targets.take(np.array(collected(self._raw_targets(), refusal)))
 
+    def _layout_in(self, stream):
+        """The layout of X in the opened file."""
+        return self._layout(Bytes.of_file(stream, self.path))
+
+    def _why_not_back(self, stream):
+        """Why rows cannot be read in another order than the file's, and what to do; None where they can."""
+        return None if stream.seekable() else "compressed; decompress it"
+
+    def _check_labels(self, classes):
+        name = os.path.basename(self.path)
+        if self.labels.ndim == 2 and classes is not None:
+            raise ValueError(f"{name}: the targets y have two dimensions, so they are no classes")
+        if self.labels.dtype.kind == "U" and classes is None:
+            given = self.options.spell("classes", "auto")
+            raise ValueError(f"{name}: the targets y are strings; pass {given} or the labels")
+        if self.labels.ndim == 2:
+            self.targets.width = self.labels.shape[1]
+
     def chunks(self, generator):
         """(X, Y) of every chunk, in an order drawn from the generator or in that of the file."""
         starts = np.arange(0, self.n_rows, self.chunk_rows)
         with open_source(self.path) as stream:
-            layout = self._layout(Bytes.of_file(stream, self.path))
+            layout = self._layout_in(stream)
             for start in (starts if generator is None else generator.permutation(starts)).tolist():
                 if generator is not None:
                     layout.source.go_to(layout.offset_of(start, 0))
@@ -407,6 +437,19 @@ class ArrayRows:
             if raw is not None:
                 raw[at] = values[:, self.target]
         return X, self._encoded(layout, start, raw)
+
+    def _choose(self, options):
+        """Note the columns of X; returns that of the target."""
+        target, self.features = columns(options, None, self.stored, self.path)
+        first, last = self.features[0], self.features[-1]
+        self.selection = slice(first, last + 1) if last - first == len(self.features) - 1 else self.features
+        return target
+
+    def _encoded_labels(self, layout, start):
+        def error(row, why):
+            return layout.error(f"{why} (row {start + row})")
+
+        return self.targets.of_numbers(self.labels[start:start + self.chunk_rows], error)
 
     def _blocks(self, layout, start, rows):
         """(slice of the chunk, float64 values of its rows) for pieces of a chunk."""
@@ -440,10 +483,8 @@ class NpyRows(ArrayRows):
         return npy_layout(source)
 
     def _describe(self):
-        self.target, self.features = columns(self.options, None, self.stored, self.path)
+        self.target = self._choose(self.options)
         self.has_target = self.target is not None
-        first, last = self.features[0], self.features[-1]
-        self.selection = slice(first, last + 1) if last - first == len(self.features) - 1 else self.features
 
     def _encoded(self, layout, start, raw):
         if raw is None:
@@ -459,7 +500,7 @@ class NpyRows(ArrayRows):
 
     def _raw_targets(self):
         with open_source(self.path) as stream:
-            layout = self._layout(Bytes.of_file(stream, self.path))
+            layout = self._layout_in(stream)
             for start in range(0, self.n_rows, self.chunk_rows):
                 for _, values in self._blocks(layout, start, min(self.chunk_rows, self.n_rows - start)):
                     y = values[:, self.target]
@@ -479,10 +520,9 @@ class IdxRows(ArrayRows):
         if self.options.target is not None and not isinstance(self.options.target, str):
             given = self.options.spell("target", self.options.target)
             raise ValueError(f"{self.path} is IDX: target names the file of labels, got {given}")
-        labels = idx_labels(self.path, self.options.target)
+        labels = idx_labels(self.path, self.options.target) if self.options.labels else None
         self.has_target = labels is not None
-        _, self.features = columns(replace(self.options, target=None), None, self.stored, self.path)
-        self.selection = slice(None) if len(self.features) == self.stored else self.features
+        self._choose(replace(self.options, target=None))
         self.labels = self._labels(labels) if self.has_target else None
 
     def _labels(self, path):
@@ -499,13 +539,39 @@ class IdxRows(ArrayRows):
             return raw
 
     def _encoded(self, layout, start, raw):
-        if self.labels is None:
-            return None
-
-        def error(row, why):
-            return layout.error(f"{why} (row {start + row})")
-
-        return self.targets.of_numbers(self.labels[start:start + self.chunk_rows], error)
+        return None if self.labels is None else self._encoded_labels(layout, start)
 
     def _raw_targets(self):
         return [self.labels]
+
+
+class NpzRows(NpyRows):
+    """Rows of the array X of an NPZ archive; the targets are the array y, or a column of X where there is none.
+
+    A member of an archive is read from its beginning on, stored or deflated.
+    """
+
+    def _layout_in(self, stream):
+        return npy_layout(npz_members(stream, self.path)["X"])
+
+    def _why_not_back(self, stream):
+        return "an NPZ archive; save X as NPY"
+
+    def _describe(self):
+        with open_source(self.path) as stream:
+            members = npz_members(stream, self.path)
+            if "y" not in members:
+                super()._describe()
+                return
+            if self.options.labels:
+                self.labels = npz_labels(members, self.path, self.n_rows, self.options)
+        self.target, self.has_target = None, self.labels is not None
+        self._choose(replace(self.options, target=None))
+
+    def _encoded(self, layout, start, raw):
+        if self.labels is not None:
+            return self._encoded_labels(layout, start)
+        return super()._encoded(layout, start, raw)
+
+    def _raw_targets(self):
+        return super()._raw_targets() if self.labels is None else [self.labels]

@@ -26,6 +26,12 @@ class Gradients:
     biases: list
     inputs: np.ndarray
 
+    def __repr__(self):
+        shapes = {name: [None if part is None else part.shape for part in getattr(self, name)]
+                  for name in ("weights", "biases")}
+        return (f"Gradients(loss={self.loss:.6g}, weights of shapes {shapes['weights']}, biases {shapes['biases']}, "
+                f"inputs {self.inputs.shape})")
+
 
 @dataclass(frozen=True)
 class GradientCheck:
@@ -94,6 +100,10 @@ class Trace:
     learning_rate: float | None
     activations: list
     loss_name: str
+
+    def __repr__(self):
+        sizes = "-".join(str(z.size) for z in self.z)
+        return f"Trace({sizes}, loss={self.loss:.6g}, learning_rate={self.learning_rate}; print() shows its five steps)"
 
     def __str__(self):
         return "\n".join(_five_steps(self))

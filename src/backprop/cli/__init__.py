@@ -56,6 +56,9 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else list(argv)
     use_utf8(sys.stdout)
     try:
+        if not argv and "_ARGCOMPLETE" not in os.environ:
+            warn(_parser([]).format_help().rstrip())
+            return 2
         args = parse(argv)
         code = args.run(args)
         if sys.stdout is not None:

@@ -43,6 +43,8 @@ def add_reading(parser, learning=False):
     if learning:
         group.add_argument("--categorical", type=columns, default=(), metavar="NAMES",
                            help="columns that are categories although they hold numbers; columns of text are anyway")
+        group.add_argument("--sample-weight", type=column, metavar="NAME",
+                           help="a column of the rows' weights, which is no input: a row of weight 2 counts twice")
         group.add_argument("--missing", choices=("error", "drop", "fill"), default="error",
                            help="what becomes of cells that are empty, NA, NaN, null or ?: an error (the default), the "
                                 "row is dropped, or the column's mean (a category of its own) takes the place, in "
@@ -55,6 +57,8 @@ def add_reading(parser, learning=False):
                        help="whether the first row holds names (default: as it looks)")
     group.add_argument("--delimiter", type=delimiter, metavar="CHARACTER",
                        help="between cells of a text file, 'tab' for a tab (default: as the file looks)")
+    group.add_argument("--decimal", choices=(".", ","), default=".",
+                       help="what stands before the fraction of numbers in a text file (default: .)")
     group.add_argument("--index-base", type=int, choices=(0, 1), metavar="0|1",
                        help="what the first column is called in a LIBSVM file")
 
@@ -116,6 +120,38 @@ def activations(text):
         if part not in HIDDEN:
             raise argparse.ArgumentTypeError(f"{part!r} is none of {', '.join(HIDDEN)}")
     return parts[0] if len(parts) == 1 else parts
+
+
+def fraction_or_file(text):
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def early_stopping(text):
+    """N or N:KEY=VALUE,...: 0 for none, else an EarlyStopping."""
+    from backprop.stopping import EarlyStopping
+
+    patience, _, rest = text.partition(":")
+    try:
+        patience = int(patience)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, or N:KEY=VALUE,..., got {text!r}") from None
+    if patience == 0 and not rest:
+        return 0
+    return _made(f"early stopping:{rest}", lambda name, **parameters: EarlyStopping(patience, **parameters))
+
+
+def metrics(text):
+    """Names of metrics."""
+    from backprop.metrics import NAMES
+
+    parts = tuple(text.split(","))
+    for part in parts:
+        if part not in NAMES:
+            raise argparse.ArgumentTypeError(f"{part!r} is none of {', '.join(NAMES)}")
+    return parts
 
 
 def optimizer(text):

@@ -60,7 +60,7 @@ def _facts(model):
     if history is not None and history.loss:
         best = "" if history.best_epoch is None else f", the best was epoch {history.best_epoch}"
         yield "training", (f"{len(history)} epochs, loss {history.loss[0]:.6g} -> {history.loss[-1]:.6g}, "
-                           f"{history.stop_reason}{best}")
+                           f"ended by {history.stop_reason}{best}")
     if record:
         yield "record", ", ".join(f"{key} {short(value)}" for key, value in record.items())
     if options:

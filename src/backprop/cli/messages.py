@@ -9,10 +9,11 @@ PHRASES = (
     (r"\bdrop=\[(\d+)\]", r"--drop \1"),
     (r"\bzero_based=(True|False)", lambda m: f"--index-base {0 if m[1] == 'True' else 1}"),
     (r"\bzero_based=?", "--index-base"),
-    (r"\b(target|drop|delimiter|categorical|missing|optimizer|batch_size|learning_rate|schedule|loss)="
+    (r"\b(target|drop|delimiter|categorical|sample_weight|keep|missing|optimizer|output|batch_size|learning_rate|schedule|loss)="
      r"('[^']*'|[^\s;,):]+)?", lambda m: _option(m[1]) + (f" {_bare(m[2])}" if m[2] else "")),
     (r"\bTry a smaller learning_rate, or scale the inputs \(bp\.data\.Standardizer\)",
      "Try a smaller --learning-rate, or leave out --no-standardize"),
+    (r"has a comma where a number has its point", r"\g<0>; --decimal , takes it for the point"),
     (r"\bheader and delimiter are\b", "--header and --delimiter are"),
 )
 ARGUMENTS = ("batch_size", "class_weight", "clip_norm", "delimiter", "drop", "dropout", "early_stopping", "epochs",

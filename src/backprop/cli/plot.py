@@ -11,6 +11,7 @@ from backprop.cli.models import open_model
 from backprop.cli.output import check_path, writing
 
 FORMATS = (".png", ".svg", ".pdf")
+PIXELS = 64                 # named inputs of a square number from here on are taken for pixels
 EXAMPLES = """\
 examples:
   backprop plot history iris.safetensors --out history.png
@@ -35,7 +36,8 @@ def arguments(parser):
     parser.add_argument("--row", type=int, default=0, metavar="N", help="which row of data, from 0 (default: 0)")
     parser.add_argument("--learning-rate", type=float, default=0.1, metavar="ETA", help="of a trace (default: 0.1)")
     parser.add_argument("--shape", type=_shape, metavar="ROWS,COLUMNS",
-                        help="of the images of weights (default: square where the inputs are, else one row)")
+                        help="of the images of weights (default: a table where the inputs have names and are no "
+                             "square of pixels, such as 8 x 8; else square, else one row)")
     parser.add_argument("--dpi", type=int, default=150, metavar="N", help="dots per inch of a PNG (default: 150)")
     add_reading(parser)
 
@@ -49,7 +51,9 @@ def run(args):
     check_path(args.out, args.model, args.data)
     model = open_model(args.model)
     from backprop import plot  # matplotlib is loaded only where something is drawn
+    from backprop.plot import _style
 
+    _style.require()
     data = None if args.data is None else tables.examples(model, args)
     if data is not None and not -len(data.X) <= args.row < len(data.X):
         raise UsageError(f"argument --row: {args.data} has {len(data.X):,} rows, got {args.row}")
@@ -95,7 +99,9 @@ def _network(plot, model, data, args):
 
 
 def _weights(plot, model, data, args):
-    inputs = model.network.sizes[0]
+    inputs, names = model.network.sizes[0], model.feature_names
+    if args.shape is None and names is not None and (inputs < PIXELS or math.isqrt(inputs)**2 != inputs):
+        return plot.weights(model.network, _axes(8.0, max(3.0, 1.2 + 0.2 * inputs)), names=names)
     shape = args.shape or (None if math.isqrt(inputs)**2 == inputs else (1, inputs))
     if shape is not None and shape[0] * shape[1] != inputs:
         raise UsageError(f"argument --shape: {shape[0]} x {shape[1]} is not {inputs}, the inputs of {args.model}")

@@ -4,7 +4,7 @@ import csv
 import io
 
 from backprop.cli import tables
-from backprop.cli.arguments import UsageError, add_model, add_reading
+from backprop.cli.arguments import UsageError, add_model, add_reading, columns
 from backprop.cli.models import open_model
 from backprop.cli.output import check_path, writing
 
@@ -12,6 +12,7 @@ EXAMPLES = """\
 examples:
   backprop predict iris.safetensors new.csv
   backprop predict iris.safetensors new.csv --proba --out predictions.csv
+  backprop predict houses.safetensors new.csv --keep id --out prices.csv
   cat new.csv | backprop predict iris.safetensors - | head
 """
 
@@ -22,6 +23,9 @@ def arguments(parser):
                                                      "is not looked at")
     parser.add_argument("--out", metavar="FILE", help="the CSV file to write, as UTF-8 (default: stdout)")
     parser.add_argument("--proba", action="store_true", help="add a column of probability for every class")
+    parser.add_argument("--keep", type=columns, default=(), metavar="NAMES",
+                        help="columns of DATA to write before the predictions, such as identifiers: names or "
+                             "positions, separated by commas, or 'all'")
     add_reading(parser)
 
 
@@ -31,11 +35,13 @@ def run(args):
     if args.proba and model.classes is None:
         raise UsageError("argument --proba: the model is a regression and has no classes")
     with tables.standard_input(args), writing(args.out, "the predictions") as stream:
-        header = _csv([_header(model, args.proba)])
-        for X in tables.blocks(model, args):
-            rows = _csv(zip(*_columns(model, X, args.proba)))
-            stream.write(header + rows)
-            header = b""                       # with the first rows, so that an error in them leaves nothing behind it
+        header = None
+        for X, kept in tables.blocks(model, args):
+            if header is None:
+                header = [*kept, *_header(model, args.proba)]
+            rows = zip(*kept.values(), *_columns(model, X, args.proba))
+            stream.write(_csv([header, *rows] if header else rows))
+            header = ()                        # with the first rows, so that an error in them leaves nothing behind it
     return 0
 
 

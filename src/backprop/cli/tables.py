@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backprop import _read_table, _readers, data
-from backprop._read_arrays import read_idx, read_npy
-from backprop._read_lines import target_values
-from backprop._read_source import Options, open_source, plain_name
-from backprop._read_text import TextReader, read_text
+from backprop._read_lines import DECIMAL_COMMA, target_values
+from backprop._read_source import Options, open_source, plain_name, position
+from backprop._read_text import TextReader, guess_delimiter, read_text
 from backprop.cli.arguments import UsageError
-from backprop.columns import input_names
+from backprop.columns import Column, input_names
 from backprop.errors import DataFormatError
+from backprop.streams import open_stream
 
-BLOCK_ROWS = 65536          # rows of an array that are predicted at a time
+BLOCK_ROWS = 65536          # rows that are predicted at a time, at most
+BLOCK_CELLS = 2**20         # of their inputs, likewise
 LIBSVM = (".libsvm", ".svm", ".svmlight")
 HEADER = {"auto": "auto", "yes": True, "no": False}
 
@@ -42,6 +43,8 @@ class Table:
         Lines of a text file that the rows stand in.
     target_column : int or None
         The target's column there, from 1.
+    weight : ndarray or None
+        (n,) of the rows.
     """
 
     X: np.ndarray
@@ -53,6 +56,7 @@ class Table:
     dropped: int = 0
     lines: object = None
     target_column: int | None = None
+    weight: np.ndarray | None = None
 
 
 def learn(args, kind):
@@ -60,19 +64,31 @@ def learn(args, kind):
     if args.data == "digits":
         return _digits(args)
     if not _is_text(args):
-        if args.categorical or args.missing != "error":
-            raise UsageError(f"--categorical and --missing are for text files, and {args.data} is not one")
+        if args.categorical or args.missing != "error" or args.sample_weight is not None:
+            raise UsageError("--categorical, --missing and --sample-weight are for text files, and "
+                             f"{args.data} is not one")
         return _of_dataset(_load(args, args.target, args.drop, kind))
-    if not args.categorical:
+    _require_target(args)
+    if not args.categorical and args.sample_weight is None and args.decimal == ".":
         try:
             return _of_dataset(_load(args, args.target, args.drop, kind))
         except DataFormatError:
             pass                 # read again, cell by cell: either there are columns of text, or the error comes again
-    options = Options(args.target, HEADER[args.header], args.delimiter, args.drop, kind)
-    found = _read_table.learn(args.data, options, args.categorical, args.missing)
+    options = Options(args.target, drop=args.drop, target_kind=kind, **_as_given(args))
+    found = _read_table.learn(args.data, options, args.categorical, args.missing, args.decimal, args.sample_weight)
     plain = all(column.categories is None for column in found.columns) and not np.isnan(found.X).any()
     columns = None if plain else found.columns
-    return Table(found.X, found.y, input_names(found.columns), found.target_name, found.classes, columns, found.dropped)
+    return Table(found.X, found.y, input_names(found.columns), found.target_name, found.classes, columns, found.dropped,
+                 weight=found.weight)
+
+
+def _require_target(args):
+    """Refuse, before a text file is read, one whose target is not named."""
+    if args.target is None:
+        with open_source(args.data) as stream:
+            names = TextReader(stream, args.data, Options(**_as_given(args))).names
+        listed = f"; the columns are {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}" if names else ""
+        raise UsageError(f"{args.data} has no target; name its column with --target{listed}")
 
 
 def fill(table, rows):
@@ -92,17 +108,18 @@ def fill(table, rows):
 
 
 def blocks(model, args):
-    """(n_i, n_0) inputs of the rows of DATA, some rows at a time, in the order of the model's inputs."""
-    if args.data == "digits" or not _is_text(args):
-        if _is_array(args) and model.columns is None:
-            yield from _array_blocks(model, args)
-            return
-        X = _array(model, args, with_target=False).X
-        for start in range(0, len(X), BLOCK_ROWS):
-            yield X[start:start + BLOCK_ROWS]
-    else:
-        for _, _, X, _ in _text(model, args, with_target=False):
-            yield X
+    """(inputs (n_i, n_0), {name: cells} of --keep) of the rows of DATA, some rows at a time.
+
+    The inputs stand in the order of the model's.
+    """
+    if args.data != "digits" and _is_text(args):
+        for _, _, X, _, kept in _text(model, args, with_target=False, keep=args.keep):
+            yield X, kept
+        return
+    if args.keep:
+        raise UsageError(f"argument --keep: {args.data} is not a text file, whose cells could be kept")
+    for X in [_array(model, args, False).X] if args.data == "digits" else _array_blocks(model, args):
+        yield X, {}
 
 
 def examples(model, args):
@@ -110,7 +127,7 @@ def examples(model, args):
     if args.data == "digits" or not _is_text(args):
         return _array(model, args, with_target=True)
     text, parts, lines, cells = None, [], array.array("q"), []
-    for reader, numbers, X, targets in _text(model, args, with_target=True):
+    for reader, numbers, X, targets, _ in _text(model, args, with_target=True):
         text = reader
         parts.append(X)
         lines.extend(numbers)
@@ -173,26 +190,37 @@ def _is_text(args):
     return not _is_libsvm(args) and _reader(args) is read_text
 
 
-def _is_array(args):
-    """Whether DATA is one binary array, NPY or IDX, whose rows can be read some at a time."""
-    return args.data != "digits" and not _is_libsvm(args) and _reader(args) in (read_npy, read_idx)
-
-
 def _names(args):
     """The cells of a text file's first row."""
     with open_source(args.data) as stream:
-        return TextReader(stream, args.data, Options(header=True, delimiter=args.delimiter)).names
+        return TextReader(stream, args.data, Options(**{**_as_given(args), "header": True})).names
+
+
+def _as_given(args):
+    """Header and delimiter of a text file, as Options take them; a comma in the numbers neither separates nor names."""
+    header, delimiter = HEADER[args.header], args.delimiter
+    if args.decimal == ",":
+        with open_source(args.data) as stream:
+            first = stream.readline().decode("latin-1")
+        delimiter = delimiter or guess_delimiter(first, args.data, among=";\t")
+        if header == "auto" and any(DECIMAL_COMMA.fullmatch(cell.strip()) for cell in first.split(delimiter)):
+            header = False
+    return {"header": header, "delimiter": delimiter}
 
 
 def _load(args, target, drop, kind, n_features=None):
-    libsvm = {}
-    if _is_libsvm(args):
-        if args.index_base is None:
-            raise UsageError(f"{args.data} is LIBSVM, and does not tell whether its columns count from 0 or from 1: "
-                             "give --index-base 0 or --index-base 1")
-        libsvm = {"zero_based": args.index_base == 0, "n_features": n_features, "sparse": False}
     return data.load(args.data, target, header=HEADER[args.header], delimiter=args.delimiter, drop=drop,
-                     target_kind=kind, **libsvm)
+                     target_kind=kind, **_libsvm(args, n_features))
+
+
+def _libsvm(args, n_features):
+    """The arguments that only a LIBSVM file has."""
+    if not _is_libsvm(args):
+        return {}
+    if args.index_base is None:
+        raise UsageError(f"{args.data} is LIBSVM, and does not tell whether its columns count from 0 or from 1: "
+                         "give --index-base 0 or --index-base 1")
+    return {"zero_based": args.index_base == 0, "n_features": n_features, "sparse": False}
 
 
 def _of_dataset(dataset):
@@ -211,8 +239,7 @@ def _digits(args):
 def _array(model, args, with_target):
     """The Table of a file of arrays; without names the width decides whether the target is among the columns."""
     width, error = model.network.sizes[0], None
-    if model.columns is not None:
-        raise ValueError(f"{args.data} holds numbers alone, and the model takes columns of a text file")
+    _refuse_columns(model, args)
     for target in dict.fromkeys(_positions_of_target(model, args, with_target)):
         try:
             table = _digits(args) if args.data == "digits" else _of_dataset(
@@ -228,14 +255,21 @@ def _array(model, args, with_target):
     raise error
 
 
+def _refuse_columns(model, args):
+    if model.columns is not None:
+        raise ValueError(f"{args.data} holds numbers alone, and the model takes columns of a text file")
+
+
 def _array_blocks(model, args):
     """(n_i, n_0) inputs of an array's rows; its width decides whether the target is among the columns."""
     width, error = model.network.sizes[0], None
+    _refuse_columns(model, args)
+    rows = max(1, min(BLOCK_ROWS, BLOCK_CELLS // width))
+    plan = Options(header=HEADER[args.header], delimiter=args.delimiter, labels=False, **_libsvm(args, width))
     for target in dict.fromkeys(_positions_of_target(model, args, with_target=False)):
         drop = (*args.drop, *(() if target is None else (target,)))
         try:
-            chunks = data.stream(args.data, None, BLOCK_ROWS, header=HEADER[args.header], delimiter=args.delimiter,
-                                 drop=drop)
+            chunks = open_stream(args.data, replace(plan, drop=drop), None, rows, False, None)
         except ValueError as refusal:
             error = error or refusal
             continue
@@ -253,19 +287,30 @@ def _positions_of_target(model, args, with_target):
     return [target] if with_target else [target, None]
 
 
-def _text(model, args, with_target):
-    """(reader, line numbers, inputs, target cells or None) of some rows at a time."""
+def _text(model, args, with_target, keep=()):
+    """(reader, line numbers, inputs, target cells or None, {name: cells} to keep) of some rows at a time."""
     options, positions = _plan(model, args, with_target)
     with open_source(args.data) as stream:
-        if model.columns is not None:
-            table = _read_table.TableReader(stream, args.data, options)
-            for lines, X, targets in _read_table.encoded(table, model.columns, positions, args.unknown):
-                yield table.text, lines, X, targets
+        if model.columns is not None or keep or args.decimal != ".":
+            table = _read_table.TableReader(stream, args.data, options, args.decimal)
+            kept = _kept(table, options, keep)
+            columns = model.columns or [Column(table.name(k)) for k in positions]
+            for lines, X, cells in _read_table.encoded(table, columns, positions, args.unknown):
+                targets = None if table.target is None else cells[table.target]
+                yield table.text, lines, X, targets, {name: cells[k] for name, k in kept.items()}
             return
         reader = TextReader(stream, args.data, options)
         order = [reader.features.index(k) for k in positions]
         for X, targets, lines in reader:
-            yield reader, lines, np.ascontiguousarray(X[:, order]), targets
+            yield reader, lines, np.ascontiguousarray(X[:, order]), targets, {}
+
+
+def _kept(table, options, keep):
+    """{name: position} of the columns of --keep."""
+    if keep == ("all",) and "all" not in (table.names or ()):
+        keep = range(table.width)
+    places = [position(column, table.names, table.width, options.spell("keep", column), table.path) for column in keep]
+    return {table.name(k) or f"column {k}": k for k in places}
 
 
 def _plan(model, args, with_target):
@@ -281,7 +326,7 @@ def _plan(model, args, with_target):
     for target in candidates:
         if with_target and target is None:
             break
-        options = Options(target, HEADER[args.header], args.delimiter, args.drop, _target_kind(model))
+        options = Options(target, drop=args.drop, target_kind=_target_kind(model), **_as_given(args))
         with open_source(args.data) as stream:
             try:
                 reader = TextReader(stream, args.data, options)
@@ -306,7 +351,7 @@ def _plan_by_name(model, args, wanted, names, with_target):
         target %= len(names)
     kept = {names.index(name) for name in wanted} | {names.index(target) if target in names else target}
     drop = tuple(position for position in range(len(names)) if position not in kept)
-    options = Options(target, True, args.delimiter, drop, _target_kind(model))
+    options = Options(target, drop=drop, target_kind=_target_kind(model), **{**_as_given(args), "header": True})
     return options, [names.index(name) for name in wanted]
 
 

@@ -14,6 +14,7 @@ from backprop.plot import _style
 from backprop.trace import Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from matplotlib.axes import Axes
@@ -127,8 +128,9 @@ def _nodes(ax, layout, values, norm, size):
             face = "white" if values is None else cmap(norm(values[l][unit]))
             ax.add_patch(Circle(place, RADIUS, facecolor=face, edgecolor=_style.INK, linewidth=1.1, zorder=2))
             if values is not None and size >= SMALLEST:
-                ax.text(*place, _number(values[l][unit]), ha="center", va="center", fontsize=size, zorder=3,
-                        color=_style.ink_on(face))
+                text = _number(values[l][unit])
+                ax.text(*place, text, ha="center", va="center", fontsize=size * min(1.0, 4.4 / len(text)), zorder=3,
+                        color=_style.ink_on(face))         # as wide as four figures and a point
         if layout.gaps[l] is not None:
             ax.text(*layout.gaps[l], "⋮", ha="center", va="center", fontsize=max(10, 2 * size), color=_style.INK)
 
@@ -348,9 +350,11 @@ def _statement(ax, layout, trace, size):
             fontsize=size, color=_style.ACCENT)
 
 
-def weights(network: Any, ax: Axes | None = None, *, shape: tuple | None = None, max_units: int = 64,
-            colorbar: bool = True) -> Axes:
+def weights(network: Any, ax: Axes | None = None, *, shape: tuple | None = None, names: Sequence[str] | None = None,
+            max_units: int = 64, colorbar: bool = True) -> Axes:
     """The weights into each unit of the first layer as an image: what the unit looks for in the input.
+
+    Inputs that are no pixels have `names`: then the weights are one table of colours.
 
     Parameters
     ----------
@@ -358,6 +362,8 @@ def weights(network: Any, ax: Axes | None = None, *, shape: tuple | None = None,
     ax : matplotlib Axes, optional
     shape : (rows, columns), optional
         Of an input image, with rows · columns = n_0; by default square where n_0 is.
+    names : sequence of str, optional
+        Of the n_0 inputs, in place of `shape`.
     max_units : int, default 64
         Show at most so many units, the first ones.
     colorbar : bool, default True
@@ -365,12 +371,13 @@ def weights(network: Any, ax: Axes | None = None, *, shape: tuple | None = None,
     Returns
     -------
     matplotlib Axes
-        One image of all tiles, numbered from 0 in reading order; white is 0, orange positive, blue negative.
+        One image of all tiles, numbered from 0 in reading order; with `names` a row for each input and a column for
+        each unit. White is 0, orange positive, blue negative.
 
     Raises
     ------
     ValueError, TypeError
-        For a shape that does not fit, or no shape where n_0 is no square.
+        For a shape or names that do not fit, or neither where n_0 is no square.
     ImportError
         Without matplotlib: the extra `plot`.
 
@@ -383,11 +390,48 @@ def weights(network: Any, ax: Axes | None = None, *, shape: tuple | None = None,
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {type(network).__name__}")
-    rows, columns = _image_shape(shape, network.sizes[0])
+    W = network.weights[0]
+    names = _names(names, shape, len(W))
+    rows, columns = (1, len(W)) if names else _image_shape(shape, len(W))
     max_units = _check.integer(max_units, "max_units", minimum=1)
     colorbar = _check.boolean(colorbar, "colorbar")
-    W = network.weights[0]
     n = min(W.shape[1], max_units)
+    image = _named(W[:, :n], names, ax) if names else _tiles(W[:, :n], rows, columns, ax)
+    ax = image.axes
+    ax.set_title(f"weights into {'the' if n == W.shape[1] else f'the first {n} of'} {W.shape[1]} units of layer 1",
+                 fontsize=10)
+    if colorbar:
+        ax.figure.colorbar(image, ax=ax, label="weight", shrink=0.85)
+    return ax
+
+
+def _names(names, shape, n):
+    """A list of n names, or None."""
+    if names is None:
+        return None
+    if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
+        raise TypeError(f"names must be a sequence of {n} names, got {_check.shown(names)}")
+    names = [str(name) for name in names]
+    if len(names) != n:
+        raise ValueError(f"names has {len(names)} names, and the network {n} inputs")
+    if shape is not None:
+        raise ValueError("shape is of pixels, which have no names: give shape or names")
+    return names
+
+
+def _named(W, names, ax):
+    """(n_0, n) weights as a table of colours, a named row for each input."""
+    n_0, n = W.shape
+    ax = _style.axes(ax, (float(np.clip(0.25 * n, 2, 9)) + 2.6, float(np.clip(0.25 * n_0, 1.2, 12)) + 1.2))
+    image = ax.imshow(W, cmap=_style.diverging(), norm=_symmetric([W]), interpolation="nearest", aspect="auto")
+    ax.set_yticks(range(n_0), names, fontsize=9 if n_0 <= 40 else 6)
+    ax.set_xlabel("unit")
+    return image
+
+
+def _tiles(W, rows, columns, ax):
+    """(n_0, n) weights as n images."""
+    n = W.shape[1]
     across = math.ceil(math.sqrt(n * rows / columns))
     down = math.ceil(n / across)
     across = math.ceil(n / down)
@@ -397,20 +441,17 @@ def weights(network: Any, ax: Axes | None = None, *, shape: tuple | None = None,
         mosaic[top:top + rows, left:left + columns] = W[:, k].reshape(rows, columns)
     ax = _style.axes(ax, (float(np.clip(0.8 * across, 3, 9)) + 1, float(np.clip(0.8 * down, 2.4, 9))))
     cmap = _style.diverging().with_extremes(bad="#A6A6A6")
-    image = ax.imshow(np.ma.masked_invalid(mosaic), cmap=cmap, norm=_symmetric([W[:, :n]]), interpolation="nearest")
+    image = ax.imshow(np.ma.masked_invalid(mosaic), cmap=cmap, norm=_symmetric([W]), interpolation="nearest")
     ax.set_axis_off()
-    ax.set_title(f"weights into {'the' if n == W.shape[1] else f'the first {n} of'} {W.shape[1]} units of layer 1",
-                 fontsize=10)
-    if colorbar:
-        ax.figure.colorbar(image, ax=ax, label="weight", shrink=0.85)
-    return ax
+    return image
 
 
 def _image_shape(shape, n):
     if shape is None:
         side = math.isqrt(n)
         if side * side != n:
-            raise ValueError(f"shape must be given: {n} inputs are no square image")
+            raise ValueError(f"shape must be given: {n} inputs are no square image; other inputs than pixels take "
+                             "names")
         return side, side
     if isinstance(shape, (str, bytes)) or not hasattr(shape, "__iter__") or len(shape := list(shape)) != 2:
         raise ValueError(f"shape must be (rows, columns), got {_check.shown(shape)}")
