@@ -2,6 +2,7 @@
 #include "simd.h"
 #include "scalar.h"
 #include "online.h"
+#include "perceptron.h"
 #include "tiles.h"
 
 #include <stdio.h>
@@ -48,12 +49,12 @@ static void functions(void) {
 
 static void passes(int n_in, int n_out) {
     double *W = memory, *T = memory + (1 << 17), *row = memory + (1 << 18) - 8192;
-    double *delta = row, *ds = row + 1024, *z = row + 2048, *z_new = row + 3072, *out = row + 4096, *b = row + 5120;
+    double *ds = row + 1024, *z = row + 2048, *z_new = row + 3072, *out = row + 4096, *b = row + 5120;
     char name[64];
     TIME(first, 2000, bp_update_forward(n_in, n_out, W, z, ds, z_new, z_new, b, out))
     snprintf(name, sizeof name, "update and forward pass, %d x %d", n_in, n_out);
     show(name, first, "ns");
-    TIME(backward, 2000, bp_backward_update(n_out, n_in, T, delta, ds, z, out))
+    TIME(backward, 2000, bp_backward_update(n_out, n_in, T, ds, z, out))
     snprintf(name, sizeof name, "deltas and update of the transposed, %d x %d", n_in, n_out);
     show(name, backward, "ns");
 }
@@ -66,10 +67,39 @@ static void product(int M, int N, int K) {
     show(name, 2.0 * M * N * K / nanoseconds, "GF/s");
 }
 
-int main(void) {
+/* The gradient of a batch of K: every weight of M x N is loaded and stored for K multiply-adds. */
+static void gradient(int M, int N, int K) {
+    bp_operands o = {memory + (1 << 17), 1, M, memory + (1 << 18) - 16384, N, memory, N, memory, N};
+    char name[64];
+    TIME(nanoseconds, 200, bp_accumulate(M, 0, N, K, &o))
+    snprintf(name, sizeof name, "gradient in tiles, %d x %d, %d examples", M, N, K);
+    show(name, 2.0 * M * N * K / nanoseconds, "GF/s");
+}
+
+/* Visits of a perceptron, all rows near: the weights of one visit wait for the verdict of the one before. */
+static void visits(int d) {
+    enum { ROWS = 64 };
+    ptrdiff_t label[ROWS], order[ROWS], mistakes = 0;
+    double weight[ROWS], b = 0.0, error = 0.0;
+    const bp_narrow p = {memory, label, weight, d, 1e-3, 1, memory + (1 << 17), &b, &error, &mistakes};
+    char name[64];
+    for (int i = 0; i < ROWS; i++) { label[i] = i & 1; weight[i] = 1.0; order[i] = i * 37 % ROWS; }
+    TIME(all, 200, bp_narrow_visits(&p, order, ROWS, 8, ROWS - 1))
+    snprintf(name, sizeof name, "visit of a perceptron, %d features, near", d);
+    if (BP_NARROW >= d) show(name, all / ROWS, "ns");
+    sink = b + error;
+}
+
+/* With an argument: one product only, for bench/limits.py to run on one core and on two. */
+int main(int argc, char **argv) {
+    (void)argv;
     const uint64_t flags = bp_flush_subnormals();
     memory = aligned_alloc(64, sizeof(double) << 18);
     for (int i = 0; i < 1 << 18; i++) memory[i] = (i * 2654435761u % 1000) * 1e-9;
+    if (argc > 1) {
+        for (int i = 0; i < 60; i++) product(32, 128, 512);
+        return 0;
+    }
     functions();
     passes(20, 64);
     passes(64, 64);
@@ -77,6 +107,9 @@ int main(void) {
     passes(784, 32);
     product(32, 128, 512);
     product(128, 32, 512);
+    gradient(784, 128, 10);
+    gradient(784, 128, 32);
+    visits(20);
     bp_restore_flags(flags);
     return 0;
 }
