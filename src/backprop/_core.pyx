@@ -49,6 +49,7 @@ cdef extern from "simd.h" nogil:
     void bp_soon(const void *p) noexcept
     double bp_dot8_soon(const double *x, const double *w, Py_ssize_t n, const double *x_soon) noexcept
     double bp_sum8(const double *x, Py_ssize_t n) noexcept
+    double bp_sum8_but(const double *x, Py_ssize_t n, Py_ssize_t out) noexcept
 
 cdef extern from "scalar.h" nogil:
     vd v_exp(vd a) noexcept

@@ -105,11 +105,8 @@ cdef void log_loss_softmax(const double *a, const double *z, const double *y, do
     confident prediction keeps its small loss. Padding: y' and y are zero there, and so are the terms and g.
     """
     cdef Py_ssize_t j = 0, best = row_argmax(z, n)
-    cdef double m = a[best], top = z[best], log_total
+    cdef double m = a[best], log_total = s_log1p(bp_sum8_but(z, n, best) / z[best])
     cdef vd t
-    memcpy(terms, z, n * sizeof(double))
-    terms[best] = 0.0
-    log_total = s_log1p(bp_sum8(terms, n) / top)
     while j < n:
         t = v_load(y + j)
         v_store(terms + j, t * ((v_set(m) - v_load(a + j)) + v_set(log_total)))

@@ -237,4 +237,16 @@ static inline double bp_sum8(const double *x, ptrdiff_t n) {
     return bp_tree8(acc);
 }
 
+/* The same with 0 in the place of x_out, without storing it: a vector that is loaded right after one of its doubles has been
+ * stored waits for the store to reach the cache. n is a multiple of 8. */
+static inline double bp_sum8_but(const double *x, ptrdiff_t n, ptrdiff_t out) {
+    vd acc[8 / VL], lane;
+    for (int i = 0; i < VL; i++) lane[i] = i;
+    for (int v = 0; v < 8 / VL; v++) acc[v] = (vd){0};
+    for (ptrdiff_t j = 0; j < n; j += 8)
+        for (int v = 0; v < 8 / VL; v++)
+            acc[v] = acc[v] + v_and(lane != v_set((double)(out - j - v * VL)), v_load(x + j + v * VL));
+    return bp_tree8(acc);
+}
+
 #endif
