@@ -253,6 +253,8 @@ def test_a_network_saved_from_python_serves_too(capsys, model, tmp_path):
      "the bundled digits have the target 'digit', and no column of them is left out"),
     (["train", "digits", "--out", "nowhere/m"], "argument --out: there is no folder {folder}/nowhere"),
     (["train", "digits", "--out", "."], "argument --out: . is a folder"),
+    (["train", "digits", "--out", "/dev/null"],
+     "argument --out: /dev/null is a device, a pipe or a socket, not a file that can be replaced"),
     (["train", "nothing.csv", "--out", "m"], "nothing.csv: No such file or directory"),
     (["train", ".", "--out", "m"], ".: Is a directory"),
     (["predict", "nothing", "digits"], "nothing: No such file or directory"),

@@ -301,6 +301,15 @@ def test_decimal_commas(capsys, model, tmp_path):
     assert len(rows_of(ok(capsys, "predict", model, path, "--decimal", ","))) == 4
 
 
+def test_a_file_of_names_alone_has_no_predictions(capsys, model, houses, tmp_path):
+    train_houses(capsys, houses, model, "--epochs", 1)
+    path, out = tmp_path / "none.csv", tmp_path / "out.csv"
+    path.write_text("id,area,district,garden\n")
+    assert ok(capsys, "predict", model, path) == "prediction\n"
+    ok(capsys, "predict", model, path, "--keep", "id,area", "--out", out)
+    assert out.read_text() == "id,area,prediction\n"
+
+
 def test_columns_are_kept_beside_the_predictions(capsys, model, houses, tmp_path):
     train_houses(capsys, houses, model, "--epochs", 1)
     cells, answers = rows_of(houses.read_text()), rows_of(ok(capsys, "predict", model, houses))

@@ -193,6 +193,8 @@ def test_budgets(capsys, model, waves):
     ("--metrics r3", f"argument --metrics: 'r3' is none of {', '.join(bp.metrics.NAMES)} {HELP}"),
     ("--max-updates 0", "--max-updates must be at least 1, got 0"),
     ("--loss poisson --output tanh", "--loss poisson does not go with --output tanh; it needs output = exp"),
+    ("--target kind --output tanh",
+     "argument --output: tanh gives no probabilities of classes; softmax and sigmoid do"),
     ("--sample-weight z", "--sample-weight z is not a column of waves.csv; its columns are x, y, kind"),
     ("--sample-weight y", "--sample-weight y is the target column"),
     ("--sample-weight x --drop kind", "no feature column is left of the 3 of waves.csv"),

@@ -206,7 +206,7 @@ class Targets:
     def of_numbers(self, y, error):
         """Y of an array of raw targets; `error(row, why)` is the exception for one of them."""
         if self.classes is None:
-            return y.astype(np.float64, copy=False).reshape(len(y), -1)
+            return np.reshape(y.astype(np.float64, copy=False), (len(y), 1 if y.ndim == 1 else y.shape[1]))
         codes = np.zeros(len(y), np.intp)
         values, inverse = np.unique(y, return_inverse=True)
         for k, label in enumerate(values.tolist()):

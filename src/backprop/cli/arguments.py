@@ -1,6 +1,7 @@
 """What the commands' arguments have in common: the parser, the options for reading, the kinds of values."""
 
 import argparse
+import re
 
 
 class UsageError(Exception):
@@ -184,8 +185,8 @@ def _made(text, make):
         return make(name, **parameters)
     except (TypeError, ValueError) as error:
         message = str(error)
-        if "unexpected keyword argument" in message:
-            message = f"{name} has no parameter {message.split(chr(39))[-2]!r}"
+        if unknown := re.search(r"unexpected keyword argument '(\w+)'", message):     # Python 3.13 adds what was meant
+            message = f"{name} has no parameter {unknown[1]!r}"
         raise argparse.ArgumentTypeError(message) from None
 
 

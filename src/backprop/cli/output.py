@@ -95,6 +95,8 @@ def check_path(out, *inputs):
         raise UsageError(f"argument --out: there is no folder {folder}")
     if os.path.isdir(out):
         raise UsageError(f"argument --out: {out} is a folder")
+    if os.path.exists(out) and not os.path.isfile(out):
+        raise UsageError(f"argument --out: {out} is a device, a pipe or a socket, not a file that can be replaced")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"argument --out: the folder {folder} cannot be written to")
     for path in inputs:

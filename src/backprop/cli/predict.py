@@ -39,7 +39,7 @@ def run(args):
         for X, kept in tables.blocks(model, args):
             if header is None:
                 header = [*kept, *_header(model, args.proba)]
-            rows = zip(*kept.values(), *_columns(model, X, args.proba))
+            rows = zip(*kept.values(), *_columns(model, X, args.proba)) if len(X) else ()
             stream.write(_csv([header, *rows] if header else rows))
             header = ()                        # with the first rows, so that an error in them leaves nothing behind it
     return 0

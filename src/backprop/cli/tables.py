@@ -108,13 +108,17 @@ def fill(table, rows):
 
 
 def blocks(model, args):
-    """(inputs (n_i, n_0), {name: cells} of --keep) of the rows of DATA, some rows at a time.
+    """(inputs (n_i, n_0), {name: cells} of --keep) of the rows of DATA, some at a time; once none where it has none.
 
     The inputs stand in the order of the model's.
     """
     if args.data != "digits" and _is_text(args):
+        empty = True
         for _, _, X, _, kept in _text(model, args, with_target=False, keep=args.keep):
+            empty = False
             yield X, kept
+        if empty:
+            yield np.empty((0, model.network.sizes[0])), _nothing_kept(model, args)
         return
     if args.keep:
         raise UsageError(f"argument --keep: {args.data} is not a text file, whose cells could be kept")
@@ -303,6 +307,13 @@ def _text(model, args, with_target, keep=()):
         order = [reader.features.index(k) for k in positions]
         for X, targets, lines in reader:
             yield reader, lines, np.ascontiguousarray(X[:, order]), targets, {}
+
+
+def _nothing_kept(model, args):
+    """{name: no cells} of the columns of --keep in a file of names alone."""
+    options, _ = _plan(model, args, with_target=False)
+    with open_source(args.data) as stream:
+        return dict.fromkeys(_kept(_read_table.TableReader(stream, args.data, options), options, args.keep), ())
 
 
 def _kept(table, options, keep):

@@ -66,8 +66,8 @@ def _network_arguments(group):
                        help="of the hidden layers, or one for each as relu,tanh: "
                             f"{', '.join(activations.HIDDEN)} (default: tanh)")
     group.add_argument("--output", choices=activations.NAMES, metavar="NAME",
-                       help="activation of the output layer (default: softmax for classification, identity for "
-                            "regression, exp for the loss poisson)")
+                       help="activation of the output layer: softmax (the default) or sigmoid for classification; any "
+                            "that goes with the loss for regression (default: identity, and exp for poisson)")
     group.add_argument("--loss", metavar="NAME",
                        help=f"{', '.join(LOSSES[True])} for classification (default: {LOSSES[True][0]}); "
                             f"{', '.join(LOSSES[False])} for regression (default: {LOSSES[False][0]})")
@@ -152,6 +152,8 @@ def run(args):
     weight = None if table.weight is None else table.weight[train]
     interrupted = _fit(args, model, table.X[train], Y, weight, held)
     found = {}
+    if interrupted:
+        _save(model, args.out)                           # whatever a second Ctrl-C ends
     if len(test):
         held = tables.Table(table.X[test], table.y[test], table.names, table.target_name)
         found = scores(model, held)
@@ -291,6 +293,8 @@ def _prepare(args, table, classification, train):
         if not args.no_standardize and loss != "poisson":        # counts are counts
             target_scaler = data.Standardizer().fit(Y)
             Y = target_scaler.transform(Y)
+    if classification and args.output not in (None, "softmax", "sigmoid"):
+        raise UsageError(f"argument --output: {args.output} gives no probabilities of classes; softmax and sigmoid do")
     network = backprop.Network([X.shape[1], *args.hidden, Y.shape[1]], hidden=args.activation,
                                output=args.output or output, loss=loss, bias=not args.no_bias, init=args.init,
                                seed=args.seed)
