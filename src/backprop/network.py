@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from backprop.trace import GradientCheck, Gradients, Trace
 
 BLOCK = 64          # rows that prediction and evaluation feed forward at a time; it changes no bit
+FAR = 2**18         # parameters that no near cache holds: they are worth fetching for four times as many rows
 
 
 class Network:
@@ -375,12 +376,15 @@ class Network:
         _, each = self._own(X, Y)
         if each is None:
             each = np.empty(X.shape[0])
-            block = min(BLOCK, X.shape[0])
+            block = self._block(X.shape[0])
             core.evaluate(self._plan, X, Y, each, _memory.zeros(core.work_size(self._plan, block)), block)
         return each
 
+    def _block(self, n):
+        return min(n, BLOCK if self._parameters.size < FAR else 4 * BLOCK)
+
     def _feed(self, X, outputs):
-        block = min(BLOCK, X.shape[0])
+        block = self._block(X.shape[0])
         core.forward(self._plan, X, outputs, _memory.zeros(core.work_size(self._plan, block)), block)
 
     def _examples(self, X, Y, sample_weight) -> tuple[FloatArray, FloatArray, FloatArray | None]:
@@ -460,7 +464,7 @@ class Network:
     def _backpropagate(self, X, Y, scale, gradient, inputs):
         Y, own = self._own(X, Y)
         each = np.empty(X.shape[0])
-        block = min(BLOCK, X.shape[0])
+        block = self._block(X.shape[0])
         core.gradients(self._plan, X, Y, scale, gradient, inputs, each,
                        _memory.zeros(core.work_size(self._plan, block)), block)
         return each if own is None else own

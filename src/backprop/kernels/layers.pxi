@@ -383,7 +383,11 @@ def bind_memory(plan, double[::1] memory):
 
 
 def forward(plan, const double[:, ::1] X, list outputs, double[::1] memory, Py_ssize_t block):
-    """Feed X forward, `block` rows at a time; outputs[l], (n, n_l) or None, takes z[l], l = 1..L (outputs[0] is unused)."""
+    """Feed X forward, `block` rows at a time; outputs[l], (n, n_l) or None, takes z[l], l = 1..L (outputs[0] is unused).
+
+    Nobody asks for a[l] here, so that σ works in place; and where rows of z[l] have no padding, they are made where they
+    are wanted instead of being copied there.
+    """
     cdef const Network *net = network_of(plan)
     cdef Work work
     cdef Share who = alone()
@@ -392,12 +396,17 @@ def forward(plan, const double[:, ::1] X, list outputs, double[::1] memory, Py_s
     carve(net, &work, &memory[0], block)
     while start < X.shape[0]:
         rows = min(block, X.shape[0] - start)
+        for l in range(1, net.L + 1):
+            if outputs[l] is not None and net.layer[l].n_out % 8 == 0:
+                out = outputs[l]
+                work.z[l] = &out[start, 0]
+            work.a[l] = work.out[l] = work.z[l]
         with nogil:
             feedforward(net, &work, &X[start, 0], X.shape[1], rows, &who)
         for l in range(1, net.L + 1):
-            if outputs[l] is not None:
+            n_l = net.layer[l].n_out
+            if outputs[l] is not None and n_l % 8 != 0:
                 out = outputs[l]
-                n_l = net.layer[l].n_out
                 for r in range(rows):
                     memcpy(&out[start + r, 0], work.z[l] + r * pad8(n_l), n_l * sizeof(double))
         start += rows
