@@ -29,6 +29,7 @@ COLOURS = {
     "torch.compile": "#66ccee",
     "jax f32": "#bbbbbb",
 }
+MARKERS = dict(zip(COLOURS, "os^vPXD"))  # told apart in grey print, too
 
 
 def number(value):
@@ -228,7 +229,7 @@ def chart(results, path):
                 axes.plot(
                     seconds[name] / seconds["backprop"],
                     row,
-                    "o" if name != "jax f32" else "D",
+                    MARKERS[name],
                     color=colour,
                     ms=6,
                     label=name if name not in axes.get_legend_handles_labels()[1] else None,
