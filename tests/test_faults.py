@@ -475,7 +475,7 @@ void *calloc(size_t n, size_t size) {
     return __libc_calloc(n, size);
 }
 """
-CALLS = """
+STARVED = """
 import ctypes
 import numpy as np
 import backprop as bp
@@ -522,7 +522,7 @@ def test_each_allocation_of_the_core_that_fails_is_a_memory_error(tmp_path):
     source.write_text(FAILING)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
     preload = f"{library} {os.environ.get('LD_PRELOAD', '')}".strip()
-    done = subprocess.run([sys.executable, "-c", CALLS], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([sys.executable, "-c", STARVED], capture_output=True, text=True, timeout=60,
                           env={**ENVIRONMENT, "LD_PRELOAD": preload})
     assert done.returncode == 0, done.stderr
     found = dict(line.split() for line in done.stdout.splitlines())
