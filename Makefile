@@ -53,7 +53,7 @@ mutate: $(VENV)/tested ## change the kernels one token at a time: do the tests n
 	$(BIN)/python mutate kernels $(MUTANTS) $(SEED)
 
 coverage: $(VENV)-coverage/ready ## lines and branches of Python and lines of the kernels that no test reaches
-	$(VENV)-coverage/bin/python cover tests bench --benchmark-disable -q $(PARALLEL)
+	$(VENV)-coverage/bin/python cover tests bench --benchmark-disable -q     # in one process: others end without counts
 
 docs: $(VENV)-docs/ready ## build the documentation, its figures among it: docs/_build/html; a warning is an error
 	$(VENV)-docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html

@@ -36,6 +36,7 @@ WORK = TREE / "build" / "mutate"
 VARIANT = os.environ.get("MUTATE_VARIANT", "_core_v3")   # AVX2: what every processor of today has
 CPU_SECONDS = 240                    # of the processor, for a mutant's tests, which take a third of that
 
+SANITIZED = "-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 # Not built here, held to a clock, or too long without optimization.
 NOT_HERE = " and ".join(f"not {word}" for word in (
     "baseline", "variant", "ctrl_c_is", "ctrl_c_at", "ctrl_c_while", "ctrl_c_within", "ctrl_c_and", "interrupt",
@@ -173,12 +174,13 @@ def limited():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def run(command, folder, limit=300):
+def run(command, folder, limit=300, **environment):
     """(exit status or None for out of time, output) of a command in a session of its own."""
     env = {**os.environ, "PYTHONPATH": str(folder / "src"), "BACKPROP_SIMD": VARIANT.removeprefix("_core_"),
-           "PYTHONDONTWRITEBYTECODE": "1"}
+           "PYTHONDONTWRITEBYTECODE": "1", **environment}
     process = subprocess.Popen(command, cwd=folder, env=env, text=True, errors="replace", stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=limited)
+                               stderr=subprocess.STDOUT, start_new_session=True,
+                               preexec_fn=None if "LD_PRELOAD" in environment else limited)
     try:
         out, _ = process.communicate(timeout=limit)
         return process.returncode, out
@@ -199,7 +201,7 @@ def compile_module(folder, name, again=True, optimize="-O0"):
             return out
     include = sysconfig.get_paths()["include"]
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    flags = [optimize if flag == "-O3" else flag for flag in common] + variants.get(name, [])
+    flags = [flag for flag in common if flag != "-O3"] + variants.get(name, []) + optimize.split()
     status, out = run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-w", *flags, "-I", include, "-I",
                        f"{package}/kernels", str(generated), "-o", f"{package}/{name}{suffix}"], folder)
     return None if status == 0 else out
@@ -241,9 +243,16 @@ class Clean:
                 self.broken.append(name)
 
 
-def golden(folder):
+def libraries():
+    """What must be loaded first where ASan and UBSan are compiled in."""
+    compiler = os.environ.get("CC", "cc")
+    return " ".join(subprocess.run([compiler, f"-print-file-name=lib{name}.so"], capture_output=True, text=True,
+                                   check=True).stdout.strip() for name in ("asan", "ubsan", "stdc++"))
+
+
+def golden(folder, **environment):
     """Whether the copy trains to the golden bits: most mutants do not, and it takes a second to see."""
-    status, out = run([sys.executable, "tests/bits.py"], folder)
+    status, out = run([sys.executable, "tests/bits.py"], folder, **environment)
     if status != 0:
         return False
     found, known = json.loads(out), json.loads((folder / "tests" / "golden_bits.json").read_text())
@@ -273,6 +282,11 @@ def verdict(folder, target, mutant, clean, codes, last):
                 return "same", "the compiler makes the same code of it"
             if not golden(folder):
                 return "killed", "tests/golden_bits.json"
+        if target == "kernels" and last:                 # what nobody sees may still be outside of an array
+            compile_module(folder, VARIANT, not generated.exists(), SANITIZED)
+            if not golden(folder, LD_PRELOAD=libraries(), ASAN_OPTIONS="detect_leaks=0"):
+                return "killed", "tests/golden_bits.json under ASan and UBSan"
+            compile_module(folder, VARIANT, False)
         killer = clean.kills(folder, suites(target, path)[last])
         if killer is not None:
             return "killed", killer

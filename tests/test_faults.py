@@ -12,6 +12,8 @@ import io
 import itertools
 import os
 import pickle
+import platform
+import shutil
 import subprocess
 import sys
 
@@ -452,3 +454,76 @@ def test_too_little_memory_is_a_memory_error_and_nothing_changes(tmp_path):
                           env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     assert {"Network", "train", "predict", "load", "Standardizer"} <= set(done.stdout.strip().split("|"))
+
+
+FAILING = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stddef.h>
+#include <string.h>
+extern void *__libc_calloc(size_t n, size_t size);
+static long left, failed;
+void fail(long n) { left = n; failed = 0; }
+long has_failed(void) { return failed; }
+void *calloc(size_t n, size_t size) {
+    Dl_info from;
+    if (left > 0 && dladdr(__builtin_return_address(0), &from) && strstr(from.dli_fname, "backprop/_core")
+        && --left == 0) {
+        failed = 1;
+        return NULL;
+    }
+    return __libc_calloc(n, size);
+}
+"""
+STARVED = """
+import ctypes
+import numpy as np
+import backprop as bp
+
+shim = ctypes.CDLL(None)
+X, Y = np.ones((6, 3)), np.ones((6, 2))
+net = bp.Network([3, 4, 2], seed=0)
+many = [bp.Network([3, 4, 2], seed=seed) for seed in (1, 2, 3)]
+
+def state(net):
+    return net.parameters.tobytes(), net.epochs_trained
+
+calls = {
+    "Network": lambda: bp.Network([3, 4, 2], seed=0), "copy": net.copy, "train": lambda: net.train(X, Y),
+    "threads": lambda: net.train(X, Y, batch_size=3, n_threads=2), "train_many": lambda: bp.train_many(many, (X, Y), 1)}
+for name, call in calls.items():
+    n = 0
+    while True:
+        n += 1
+        before = [state(each) for each in (net, *many)]
+        shim.fail(n)
+        try:
+            call()
+            assert not shim.has_failed(), name
+            break
+        except MemoryError:
+            assert shim.has_failed(), name
+        except ExceptionGroup as group:                  # of the networks that got none; the others are trained
+            assert shim.has_failed() and all(isinstance(error, MemoryError) for error in group.exceptions), name
+        finally:
+            shim.fail(0)
+        for (parameters, epochs), each in zip(before, (net, *many)):     # of many, those before the failure are trained
+            assert state(each) == (parameters, epochs) or name == "train_many" and each.epochs_trained == epochs + 1
+    print(name, n - 1)
+"""
+
+
+@LINUX
+def test_each_allocation_of_the_core_that_fails_is_a_memory_error(tmp_path):
+    """The n-th calloc of the kernels gives nothing, for every n: a library before the system's own sees to it."""
+    if shutil.which("cc") is None or platform.libc_ver()[0] != "glibc":
+        pytest.skip("needs a C compiler and glibc")
+    source, library = tmp_path / "failing.c", tmp_path / "failing.so"
+    source.write_text(FAILING)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    preload = f"{library} {os.environ.get('LD_PRELOAD', '')}".strip()
+    done = subprocess.run([sys.executable, "-c", STARVED], capture_output=True, text=True, timeout=60,
+                          env={**ENVIRONMENT, "LD_PRELOAD": preload})
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split() for line in done.stdout.splitlines())
+    assert int(found["Network"]) == 3 and int(found["train"]) == 1 and int(found["train_many"]) >= 3

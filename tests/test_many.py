@@ -317,6 +317,31 @@ def test_ctrl_c_within_long_epochs_validations_and_solvers():
     assert all(np.isfinite(net.parameters).all() for net in nets)
 
 
+@pytest.mark.parametrize("error", [MemoryError, SystemExit])
+@pytest.mark.parametrize("at", [1, 3])
+def test_no_network_stays_locked_where_the_core_has_no_memory(error, at, monkeypatch):
+    nets, calls, core = [bp.Network([3, 4, 2], seed=k) for k in range(5)], [], many.core
+
+    class Failing:
+        def __getattr__(self, name):
+            return getattr(core, name)
+
+        def work_all(self, jobs):
+            calls.append(len(jobs))
+            if len(calls) == at:
+                raise error
+            return core.work_all(jobs)
+
+    monkeypatch.setattr(many, "core", Failing())
+    before = [net.parameters.tobytes() for net in nets]
+    with pytest.raises(error):
+        bp.train_many(nets, (X, Y), 1)
+    for net, parameters in zip(nets, before):
+        assert (net.parameters.tobytes() == parameters) == (net.epochs_trained == 0)
+        net.train(X, Y)                                  # each may be trained again
+    assert sum(net.epochs_trained for net in nets) < 10
+
+
 def test_time_spent_on_others_is_not_a_networks_own():
     """Side by side in one thread: the budget counts each network's own seconds."""
     nets = [bp.Network([3, 4, 2], seed=k) for k in range(10)]

@@ -269,6 +269,27 @@ def test_few_features_in_registers_give_the_bits_of_many(core, fit_intercept, we
         assert runs[0] == runs[1]
 
 
+@pytest.mark.parametrize("options, count", [({}, 0), ({"rule": "batch"}, 0), ({"pocket": True}, 1)], ids=str)
+def test_a_call_of_the_core_ends_where_its_budget_does(options, count, monkeypatch):
+    """A budget of one step: as many calls as visits, and where there is a pocket, as rows of its counts besides."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 4))
+    X, y = np.r_[X + 9, -X - 9], np.repeat([1, -1], 50)
+    calls = []
+
+    class Counted:
+        def __getattr__(self, name):
+            def call(*arguments):
+                calls.append(name)
+                return getattr(_dispatch.core, name)(*arguments)
+            return call
+
+    monkeypatch.setattr(perceptron, "core", Counted())
+    monkeypatch.setattr(perceptron, "SLICE", 1)
+    p = quiet_fit(Perceptron(max_iter=3, random_state=0, **options), X, y)
+    assert len(calls) >= p.n_iter_ * len(X) + count * len(X)
+
+
 # ---- theorems --------------------------------------------------------------------------------------------------------
 
 @hypotheses.examples(150)

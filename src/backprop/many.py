@@ -315,7 +315,13 @@ class _Pool:
         while active:
             jobs = [(i, steps, job) for i, steps, done in active if (job := self.step(i, steps, done)) is not None]
             going = max(1, len(jobs))
-            results = core.work_all([job for _, _, job in jobs])
+            try:
+                results = core.work_all([job for _, _, job in jobs])
+            except BaseException:                        # no memory for the list: none may stay locked in a training
+                self.stopped = True
+                for i, steps, _ in jobs:
+                    self.step(i, steps, None)
+                raise
             active = [(i, steps, done) for (i, steps, _), done in zip(jobs, results)]
 
     def step(self, i, steps, done):
