@@ -22,6 +22,31 @@ def test_list_names_the_cases():
     assert (done.stdout, done.stderr) == (f"{names[0]}\n", "")
 
 
+@pytest.mark.slow
+def test_streams_are_measured_in_processes_of_their_own(tmp_path):
+    """On a small file: the bits of memory, which the script asserts, the rates and the memory."""
+    script = bench.PACKAGE / "bench" / "streaming.py"
+    argv = [sys.executable, str(script), "--rows", "2000", "--csv-rows", "200", "--features", "3", "--repeats", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(bench.PACKAGE.parent)}
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5 and lines[2].startswith("1 at a time, sgd") and lines[4].count("%") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["sync", "average"])
+def test_rounds_on_dask_are_measured_with_one_and_two_workers(mode):
+    pytest.importorskip("distributed", reason="needs Dask, the extra `dask`")
+    argv = [sys.executable, str(bench.PACKAGE / "bench" / "cluster.py"), "8-4-1", "400", mode, "2"]
+    environment = {**os.environ, "PYTHONPATH": str(bench.PACKAGE.parent)}
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    seconds = json.loads(done.stdout)
+    assert set(seconds) == {"backprop", "one worker", "Network.train"}
+    assert all(len(each) == 2 and min(each) > 0 for each in seconds.values())
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the benchmark needs Linux")
 def test_a_case_without_peers_is_timed_and_missing_peers_are_named(tmp_path):
     """A peer that cannot be imported does not end the run."""

@@ -88,6 +88,7 @@ def bits(client):
     return out
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_and_their_threads_change_no_bit(client):
     expected = bits(client)
     for workers, threads in ((1, 2), (3, 1)):
@@ -171,6 +172,7 @@ def test_progress_is_one_bar_over_the_epochs(client, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_client_that_is_not_the_active_one(client):
     """Actors bind to the current client: that must be the one that was given, whichever else there is."""
     expected = network()
@@ -184,6 +186,7 @@ def test_a_client_that_is_not_the_active_one(client):
         assert other.run(lambda dask_worker: len(dask_worker.state.actors))      # they lay there, not elsewhere
 
 
+@pytest.mark.slow
 def test_a_client_that_is_closed_ends_the_training_and_none_is_begun():
     net, seen = network(), []
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
@@ -272,6 +275,7 @@ def test_a_killed_worker_changes_no_bit(options):
     assert net.parameters.tobytes() == expected.parameters.tobytes()
 
 
+@pytest.mark.slow
 def test_partitions_that_are_lost_for_good_are_an_error():
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         with distributed.Client(cluster) as client:
@@ -360,6 +364,7 @@ def threads_available():
     return _threads.available(), _threads._threads_of_the_dask_worker(), training.processors()
 
 
+@pytest.mark.slow
 def test_threads_of_a_worker_share_the_processors(client):
     """A task of a worker with T threads takes its share of the processors, where the environment does not say 1."""
     with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0") as cluster:

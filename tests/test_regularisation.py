@@ -83,9 +83,9 @@ def dropped_outputs(sizes, dropout, n, key=123456789, visit=0, block=64):
     """z[L] of an identity network that sums its hidden units, under dropout."""
     net = bp.Network(sizes, hidden="identity", output="identity", seed=0)
     rates = np.array([0.0, *dropout, 0.0])
-    memory = np.zeros(core.work_size(net._plan, block))
     drop = training.Dropout(rates, key, visit, np.zeros(core.dropout_size(net._plan, rates, block)))
-    task = SimpleNamespace(memory=memory, block=block, n_threads=1, dropout=drop)
+    task = SimpleNamespace(memory=core.job_memory(net._plan, block), dropout=drop,
+                           rule=SimpleNamespace(block=block))
     X, out = np.ones((n, sizes[0])), np.empty((n, sizes[-1]))
     core.forward_dropped(net._plan, task, X, out)
     return net, X, out

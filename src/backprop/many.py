@@ -125,7 +125,8 @@ def _datasets(datasets, n):
     if not hasattr(datasets, "__iter__") or isinstance(datasets, (str, bytes, dict)) or hasattr(datasets, "dtype"):
         raise TypeError("datasets must be a tuple (X, Y) for all networks or a list of one for each, "
                         f"got {type(datasets).__name__}")
-    datasets = [_dataset(dataset, f"datasets[{i}]") for i, dataset in enumerate(datasets)]
+    datasets = [(*pair, None) if type(pair) is tuple and len(pair) == 2 else _dataset(pair, f"datasets[{i}]")
+                for i, pair in enumerate(datasets)]
     if len(datasets) != n:
         raise ValueError(f"datasets has {len(datasets)} items for {n} networks; a tuple (X, Y) would serve all")
     return datasets
@@ -216,11 +217,13 @@ def _options(network, data, arguments, shared):
     """(checked `Options`, examples); networks of one kind with the same data and arguments share them."""
     if network._training_state is not None or not arguments.same_for_all:
         return arguments.of(network, *data)
-    key = (*map(id, data), id(arguments), network._loss_number, *network._sizes, *network._activations)
-    if key not in shared:
-        shared[key] = arguments.of(network, *data)
-    check_finite(network)
-    return shared[key]
+    key = (*map(id, data), id(arguments), id(network._kind))
+    known = shared.get(key)
+    if known is None:
+        known = shared[key] = arguments.of(network, *data)
+    else:
+        check_finite(network)
+    return known
 
 
 def _errors(failed, results):

@@ -118,12 +118,9 @@ class Arguments:
         # Whether options follow from the kind of a network and its rows: with threads from the processors left, too.
         self.data_alone = (validation is class_weight is checkpoint_path is None and self.metrics is _NO_METRICS
                            and self.common["n_threads"] == 1 and not self.common["optimizer"].solver)
+        # Whether new networks of one kind and the same data have equal options: a random part is each one's own.
+        self.same_for_all = validation is None or isinstance(validation, (tuple, list)) or not self.shuffle
         self._like = None, 0, None       # the kind, the rows and the options of a network before
-
-    @property
-    def same_for_all(self):
-        """Whether new networks of one kind and the same data have equal options: a random part is each one's own."""
-        return self.validation is None or isinstance(self.validation, (tuple, list)) or not self.shuffle
 
     def of(self, network, X, Y, sample_weight):
         """(`Options`, examples or chunks) for one network and its data, or the error that names the argument."""
@@ -158,8 +155,8 @@ class Arguments:
     def _like_before(self, network, X, Y):
         """The same for a network of the same kind, and with as many rows, as one before; None for any other, and for
         data that are not what the kernels take."""
-        (kind, n, options), state = self._like, network._training_state
-        if (kind != network._kind or not core.are_examples(X, Y, network._sizes[0], network._sizes[-1]) or len(X) != n
+        (kind, n, options), state, sizes = self._like, network._training_state, network._sizes
+        if (kind is not network._kind or not core.are_examples(X, Y, sizes[0], sizes[-1]) or len(X) != n
                 or state is not None and state.split_seed is not None):
             return None
         losses.check_targets(Y, network._loss_number)

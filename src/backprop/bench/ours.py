@@ -64,7 +64,7 @@ def many(task):
             run(1)
             return np.concatenate([nets[0].parameters, nets[-1].parameters])
 
-        return Contender(name, run, check, reset, form=form, cores=set(cores))
+        return Contender(name, run, check, reset, form=form, cores=set(cores) if task.threads > 1 else None)
 
     found = [contender(NAME, task.cores, f"train_many(n_threads={len(task.cores)})")]
     if len(task.cores) > 1:

@@ -226,12 +226,9 @@ cdef double learn_example(const Network *net, const Work *work, const double *x,
     return loss
 
 
-def is_finite(const double[::1] x):
-    """Whether all of x, which is not empty, is finite."""
-    cdef bint finite
-    with nogil:
-        finite = all_finite(&x[0], x.shape[0])
-    return bool(finite)
+def is_finite(x):
+    """Whether all of x, a contiguous vector of float64 that is not empty, is finite."""
+    return bool(finite_values(values_of(x), len(x)))
 
 
 def misalignment(const double[::1] x):
