@@ -224,7 +224,7 @@ for kill in range(kills):
         while True:
             for net in nets:
                 net.save(path)
-    time.sleep(moments.uniform(0.0, 4.0 * takes))
+    time.sleep(moments.uniform(0.0, 12.0 * takes))      # time for both models, also where fork is slow
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     with open(path, "rb") as stream:
