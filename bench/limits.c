@@ -97,7 +97,7 @@ int main(int argc, char **argv) {
     memory = aligned_alloc(64, sizeof(double) << 18);
     for (int i = 0; i < 1 << 18; i++) memory[i] = (i * 2654435761u % 1000) * 1e-9;
     if (argc > 1) {
-        for (int i = 0; i < 60; i++) product(32, 128, 512);
+        for (int i = 0; i < 5; i++) product(32, 128, 512);
         return 0;
     }
     functions();
