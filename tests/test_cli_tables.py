@@ -66,6 +66,16 @@ def test_columns_of_text_become_inputs(capsys, model, houses, tmp_path):
     assert "district (Höhe|north|old town)" in ok(capsys, "info", model)
 
 
+def test_an_option_that_names_columns_may_be_given_again(capsys, model, houses):
+    """Nothing that was named is forgotten: a column left out stays out, also one that would give the target away."""
+    ok(capsys, "train", houses, "--target", "price", "--drop", "id", "--drop", "note", "--drop", "area,district",
+       "--categorical", "garden", "--metrics", "mae", "--metrics", "r2", "--hidden", "none", "--epochs", 2, "--out",
+       model)
+    assert bp.load(model).feature_names == ["garden=no", "garden=yes"]
+    table = rows_of(ok(capsys, "predict", model, houses, "--keep", "id", "--keep", "district,garden"))
+    assert table[0][:3] == ["id", "district", "garden"] and table[1][0] == "h0" and len(table) == 301
+
+
 def test_numbers_can_be_categories(capsys, model, tmp_path):
     path = tmp_path / "codes.csv"
     path.write_text("code,y\n" + "".join(f"{i % 3},{[5.0, -1.5, 2.5][i % 3]}\n" for i in range(60)))

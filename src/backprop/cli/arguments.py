@@ -39,10 +39,10 @@ def add_reading(parser, learning=False):
     group = parser.add_argument_group("how DATA is read")
     group.add_argument("--target", type=column, metavar="NAME",
                        help="the column to predict: its name, or its position from 0 (-1: the last)")
-    group.add_argument("--drop", type=columns, default=(), metavar="NAMES",
+    group.add_argument("--drop", type=columns, action=Further, default=(), metavar="NAMES",
                        help="columns to leave out, such as identifiers: names or positions, separated by commas")
     if learning:
-        group.add_argument("--categorical", type=columns, default=(), metavar="NAMES",
+        group.add_argument("--categorical", type=columns, action=Further, default=(), metavar="NAMES",
                            help="columns that are categories although they hold numbers; columns of text are anyway")
         group.add_argument("--sample-weight", type=column, metavar="NAME",
                            help="a column of the rows' weights, which is no input: a row of weight 2 counts twice")
@@ -72,6 +72,13 @@ def column(text):
         return int(text)
     except ValueError:
         return text
+
+
+class Further(argparse.Action):
+    """An option that may be given again: what it names comes to what is named already, and nothing is forgotten."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), *values))
 
 
 def columns(text):

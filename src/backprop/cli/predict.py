@@ -4,7 +4,7 @@ import csv
 import io
 
 from backprop.cli import tables
-from backprop.cli.arguments import UsageError, add_model, add_reading, columns
+from backprop.cli.arguments import Further, UsageError, add_model, add_reading, columns
 from backprop.cli.models import open_model
 from backprop.cli.output import check_path, writing
 
@@ -23,7 +23,7 @@ def arguments(parser):
                                                      "is not looked at")
     parser.add_argument("--out", metavar="FILE", help="the CSV file to write, as UTF-8 (default: stdout)")
     parser.add_argument("--proba", action="store_true", help="add a column of probability for every class")
-    parser.add_argument("--keep", type=columns, default=(), metavar="NAMES",
+    parser.add_argument("--keep", type=columns, action=Further, default=(), metavar="NAMES",
                         help="columns of DATA to write before the predictions, such as identifiers: names or "
                              "positions, separated by commas, or 'all'")
     add_reading(parser)

@@ -117,7 +117,7 @@ def _stopping_arguments(group):
                        help="stop after N epochs without a better validation loss, and keep the best; 0: do not "
                             f"(default: {PATIENCE} where there is validation); parameters as in "
                             "20:monitor=val_accuracy,min_delta=0.001")
-    group.add_argument("--metrics", type=kinds.metrics, default=(), metavar="NAMES",
+    group.add_argument("--metrics", type=kinds.metrics, action=kinds.Further, default=(), metavar="NAMES",
                        help="measured after each epoch, also on the rows held out, and kept in the history: "
                             f"{', '.join(metrics.NAMES)}, separated by commas")
     group.add_argument("--target-loss", type=float, metavar="X", help="stop when the loss is no more than this")
