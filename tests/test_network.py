@@ -208,6 +208,17 @@ def test_trace_prints_the_lectures_steps():
     assert any("δ" in line for line in lines)
 
 
+def test_a_printed_trace_lets_one_weight_be_followed_through_the_step():
+    """Before the step and after it, as learn_one leaves it."""
+    net = bp.Network([2, 2, 1], seed=5)
+    before, text = [W.copy() for W in net.weights], str(net.trace([1.0, 2.0], [1.0], learning_rate=0.5))
+    net.learn_one([1.0, 2.0], [1.0], 0.5)
+    for W in (*before, *net.weights):
+        for j, row in enumerate(W):
+            assert f"        from unit {j}:  {'  '.join(f'{w: .6g}' for w in row)}\n" in text + "\n"
+    assert text.index("after the step") > text.index("5. Update")
+
+
 def test_trace_of_a_network_without_bias():
     net, _ = pair_of([2, 3, 1], bias=False)
     trace = net.trace([1.0, 2.0], [1.0], learning_rate=0.1)

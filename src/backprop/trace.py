@@ -127,10 +127,18 @@ def _matrix(lines, values, limit=6):
         lines.append(f"        ... ({len(values)} rows in all)")
 
 
+def _parameters(lines, l, W, b):
+    lines.append(f"   W[{l}]")
+    _matrix(lines, W)
+    if b is not None:
+        lines.append(f"   b[{l}]      =  {_numbers(b)}")
+
+
 def _five_steps(t):
     L = len(t.a) - 1
     lines = ["1. Feedforward: a[l] = z[l-1] W[l] + b[l], z[l] = σ(a[l])", f"   z[0] = x  =  {_numbers(t.x)}"]
     for l in range(1, L + 1):
+        _parameters(lines, l, t.weights[l], t.biases[l])
         lines += [f"   a[{l}]      =  {_numbers(t.a[l])}",
                   f"   z[{l}]      =  {_numbers(t.z[l])}   ({t.activations[l - 1]})"]
     lines += ["2. Output delta: δ[L] = ∂C/∂y' · σ'(a[L])",
@@ -152,4 +160,8 @@ def _five_steps(t):
         _matrix(lines, t.weight_updates[l])
         if t.bias_updates[l] is not None:
             lines.append(f"   Δb[{l}]     =  {_numbers(t.bias_updates[l])}")
+    lines.append("   and so, after the step:")
+    for l in range(1, L + 1):
+        b = None if t.biases[l] is None else t.biases[l] + t.bias_updates[l]
+        _parameters(lines, l, t.weights[l] + t.weight_updates[l], b)
     return lines
