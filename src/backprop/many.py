@@ -217,7 +217,7 @@ def _options(network, data, arguments, shared):
     """(checked `Options`, examples); networks of one kind with the same data and arguments share them."""
     if network._training_state is not None or not arguments.same_for_all:
         return arguments.of(network, *data)
-    key = (*map(id, data), id(arguments), id(network._kind))
+    key = (*map(id, data), id(arguments), network._kind)
     known = shared.get(key)
     if known is None:
         known = shared[key] = arguments.of(network, *data)

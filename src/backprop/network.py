@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from backprop.stopping import EarlyStopping
     from backprop.trace import GradientCheck, Gradients, Trace
 
-_KINDS: dict[tuple, tuple] = {}      # of networks: what their options may be shared by
 BLOCK = 64          # rows that prediction and evaluation feed forward at a time; it changes no bit
 FAR = 2**18         # parameters that no near cache holds: they are worth fetching for four times as many rows
 
@@ -110,8 +109,8 @@ class Network:
 
     def _bind(self):
         """Everything that follows from the parameter vector: the views, the core's plan, the buffer for one example."""
-        kind = tuple(self._sizes), tuple(self._activations), self._loss_number, self._bias, self._own_loss is None
-        self._kind = _KINDS.setdefault(kind, kind)               # one object for all networks of a kind
+        # Networks of one kind may share their options.
+        self._kind = tuple(self._sizes), tuple(self._activations), self._loss_number, self._bias, self._own_loss is None
         numbers = [activations.number(name) for name in self._activations]
         self._n_parameters = sum((n_in + self._bias) * n_out for n_in, n_out in zip(self._sizes, self._sizes[1:]))
         self._weights, self._biases = self._split(self._parameters)

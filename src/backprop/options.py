@@ -156,7 +156,7 @@ class Arguments:
         """The same for a network of the same kind, and with as many rows, as one before; None for any other, and for
         data that are not what the kernels take."""
         (kind, n, options), state, sizes = self._like, network._training_state, network._sizes
-        if (kind is not network._kind or not core.are_examples(X, Y, sizes[0], sizes[-1]) or len(X) != n
+        if (kind != network._kind or not core.are_examples(X, Y, sizes[0], sizes[-1]) or len(X) != n
                 or state is not None and state.split_seed is not None):
             return None
         losses.check_targets(Y, network._loss_number)

@@ -1,5 +1,5 @@
-/* The roof of one core: multiply-adds, and passes over memory. Compiled at run time by machine.py with -O3 -march=...
-   and -DWIDTH=bytes per vector, -ffp-contract=fast so that a * b + c is one FMA. */
+/* Written by hand, not generated. The roof of one core: multiply-adds, and passes over memory. Compiled at run
+   time by machine.py with -O3 -march=... and -DWIDTH=bytes per vector, -ffp-contract=fast so that a * b + c is one FMA. */
 #include <stddef.h>
 
 typedef double vd __attribute__((vector_size(WIDTH)));

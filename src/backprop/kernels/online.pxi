@@ -229,11 +229,6 @@ cdef Py_ssize_t carve_online(const Network *net, Online *o, double *memory) noex
     return used
 
 
-def online_size(plan):
-    """Doubles of zeroed memory that training with batches of one needs beside work_size(plan, 1)."""
-    return carve_online(network_of(plan), NULL, NULL)
-
-
 def count_nonzero(const double[:, ::1] X, int64_t[::1] starts):
     """starts[i] becomes the number of non-zeros in the rows before i, (n + 1,)."""
     cdef Py_ssize_t i, j, n = X.shape[0]
