@@ -249,6 +249,35 @@ def test_far_below_zero_sigmoid_and_softplus_are_exp(core):
         assert np.array_equal(evaluate(core, name, x), evaluate(core, "exp", x))
 
 
+def squares_beside_integers(size):
+    """Doubles whose roots are as near as any to the middle between two doubles: a 2^k = m^2 - d, m odd of 54 bits, d small."""
+    hard = []
+    for d in range(-8 * size + 1, 8 * size, 8):      # 1 modulo 8: the odd numbers with roots modulo 2^55
+        root = 1
+        for k in range(3, 55):
+            if (root * root - d) % 2 ** (k + 1):
+                root += 2 ** (k - 1)
+        for m in {r % 2**55 for r in (root, -root, root + 2**54, -root + 2**54)}:
+            a, rest = divmod(m * m - d, 2**55)
+            assert rest == 0
+            if 2**53 <= m < 2**54 and a < 2**53:
+                hard.append(float(a) * 2.0)
+    return np.array(hard)
+
+
+def test_the_root_by_multiplications_rounds_as_the_dividers(core):
+    rng = np.random.default_rng(2)
+    bits = rng.integers(0, 0x7FF0 << 48, N_LONG_DOUBLE, dtype=np.int64)
+    hard = squares_beside_integers(3000)
+    assert len(hard) > 2000
+    ends = np.array([0.0, -0.0, np.inf, 5e-324, 1e-310, *2.0 ** np.arange(-903.0, -897.0), 1.7976931348623157e308])
+    edges = np.concatenate([neighbours(2.0**e, 40) for e in (-901, -900, -899, -2, -1, 0, 1, 2)])
+    for x in (bits.view(np.float64), 1 + rng.random(N_LONG_DOUBLE) * 3, hard, hard * 2.0**-700, hard * 2.0**900, ends, edges,
+              np.where(rng.random(4096) < 0.5, 0.0, rng.random(4096)), np.where(rng.random(4096) < 0.1, 1e-300, rng.random(4096))):
+        assert np.array_equal(evaluate(core, "sqrt", x).view(np.int64), np.sqrt(x).view(np.int64))
+    assert np.isnan(evaluate(core, "sqrt", [np.nan, -1.0, -np.inf, -5e-324])).all()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_position_and_length_do_not_matter(core, name):
     x = np.abs(points(name, N_EXACT)[:64])
@@ -281,7 +310,7 @@ def test_wrong_name_and_wrong_length_are_refused(core):
     with pytest.raises(ValueError, match="out has 2 elements, but x has 3"):
         core.scalar("exp", x, np.full(2, 7.0))
     assert core.scalar_names() == ["exp", "expm1", "log", "log1p", "sigmoid", "log_sigmoid", "tanh", "softplus", "erf",
-                                   "normal_cdf"]
+                                   "normal_cdf", "sqrt"]
 
 
 def test_the_header_holds_the_coefficients_that_its_comments_promise():

@@ -36,6 +36,7 @@ cdef extern from "simd.h" nogil:
     vd v_set(double x) noexcept
     vd v_fma(vd a, vd b, vd c) noexcept
     vd v_sqrt(vd a) noexcept
+    vd v_sqrt_by_fma(vd a) noexcept
     vd v_abs(vd a) noexcept
     vd v_min(vd a, vd b) noexcept
     vd v_copysign(vd size, vd sign) noexcept

@@ -23,9 +23,10 @@ cdef struct Optimizer:
     const char *formula
 
 
-cdef inline vd example_gradient(vd w, vd z, vd delta, vd l2) noexcept nogil:
-    """An element of the gradient of one example: 0 + z δ, and the penalty's."""
-    return v_fma(l2, w, v_fma(z, delta, v_set(0.0)))
+cdef inline vd example_gradient(vd w, vd z, vd delta, vd l2, bint decays) noexcept nogil:
+    """An element of the gradient of one example: 0 + z δ, and where `decays` the penalty's."""
+    cdef vd g = v_fma(z, delta, v_set(0.0))
+    return v_fma(l2, w, g) if decays else g
 
 
 cdef void sgd(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
@@ -66,31 +67,46 @@ cdef void nesterov_by_example(double *w, const double *z, const double *delta, d
         i = 0
         while i < ld:
             wk = v_load(w + k)
-            nesterov_at(w + k, wk, example_gradient(wk, v_set(z[j]), v_load(delta + i), decay), s + k, eta, mu)
+            nesterov_at(w + k, wk, example_gradient(wk, v_set(z[j]), v_load(delta + i), decay, l2 != 0.0), s + k, eta, mu)
             i += VL
             k += VL
 
 
+cdef inline vd root(vd a, bint by_fma) noexcept nogil:
+    """The square root of a, from the divider or, with the same bits, from the multipliers: loops take them in turns."""
+    return v_sqrt_by_fma(a) if by_fma else v_sqrt(a)
+
+
+cdef inline void adagrad_at(double *w, const double *g, double *s, vd eta, vd eps, bint by_fma) noexcept nogil:
+    cdef vd gi = v_load(g), sum_squares = v_fma(gi, gi, v_load(s))
+    v_store(s, sum_squares)
+    v_store(w, v_fma(-eta, gi / (root(sum_squares, by_fma) + eps), v_load(w)))
+
 cdef void adagrad(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
-    cdef vd eta = v_set(h[0]), eps = v_set(h[1]), gi, sum_squares
-    while i < n:
-        gi = v_load(g + i)
-        sum_squares = v_fma(gi, gi, v_load(s + i))
-        v_store(s + i, sum_squares)
-        v_store(w + i, v_fma(-eta, gi / (v_sqrt(sum_squares) + eps), v_load(w + i)))
-        i += VL
+    cdef vd eta = v_set(h[0]), eps = v_set(h[1])
+    while i + VL < n:
+        adagrad_at(w + i, g + i, s + i, eta, eps, False)
+        adagrad_at(w + i + VL, g + i + VL, s + i + VL, eta, eps, True)
+        i += 2 * VL
+    if i < n:
+        adagrad_at(w + i, g + i, s + i, eta, eps, False)
 
+
+cdef inline void rmsprop_at(double *w, const double *g, double *s, vd eta, vd rho, vd rest, vd eps, bint by_fma) noexcept nogil:
+    cdef vd gi = v_load(g), mean_square = v_fma(rho, v_load(s), rest * gi * gi)
+    v_store(s, mean_square)
+    v_store(w, v_fma(-eta, gi / (root(mean_square, by_fma) + eps), v_load(w)))
 
 cdef void rmsprop(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
-    cdef vd eta = v_set(h[0]), rho = v_set(h[1]), eps = v_set(h[2]), rest = v_set(1.0 - h[1]), gi, mean_square
-    while i < n:
-        gi = v_load(g + i)
-        mean_square = v_fma(rho, v_load(s + i), rest * gi * gi)
-        v_store(s + i, mean_square)
-        v_store(w + i, v_fma(-eta, gi / (v_sqrt(mean_square) + eps), v_load(w + i)))
-        i += VL
+    cdef vd eta = v_set(h[0]), rho = v_set(h[1]), eps = v_set(h[2]), rest = v_set(1.0 - h[1])
+    while i + VL < n:
+        rmsprop_at(w + i, g + i, s + i, eta, rho, rest, eps, False)
+        rmsprop_at(w + i + VL, g + i + VL, s + i + VL, eta, rho, rest, eps, True)
+        i += 2 * VL
+    if i < n:
+        rmsprop_at(w + i, g + i, s + i, eta, rho, rest, eps, False)
 
 
 cdef void next_powers(double *powers, double beta_1, double beta_2) noexcept nogil:
@@ -106,39 +122,77 @@ cdef void adamw_prepare(double *h) noexcept nogil:
 
 cdef struct Adam:                 # a step's numbers, in all lanes
     vd eta, correction, eps, b1, b2, rest_1, rest_2, keep
+    bint keeps
 
 cdef Adam adam_numbers(const double *h, const double *powers, double epsilon, double keep) noexcept nogil:
     """`powers` hold the mass of the running means so far; `keep` is what is left of w before the step."""
     cdef Adam a
     a.eta, a.correction, a.eps, a.keep = v_set(h[0] / powers[0]), v_set(1.0 / s_sqrt(powers[1])), v_set(epsilon), v_set(keep)
+    a.keeps = keep != 1.0
     a.b1, a.b2, a.rest_1, a.rest_2 = v_set(h[1]), v_set(h[2]), v_set(1.0 - h[1]), v_set(1.0 - h[2])
     return a
 
-cdef inline void adam_at(double *w, vd wi, vd g, double *s, double *t, const Adam *a) noexcept nogil:
+# `decays` and `keeps` say whether there is an l2 and an a.keep other than 1: constants, for which a loop is compiled apiece.
+
+cdef inline void adam_at(double *w, vd wi, vd g, double *s, double *t, const Adam *a, bint keeps, bint by_fma) noexcept nogil:
     """m and v are running means of g and g²."""
     cdef vd m = v_fma(a.b1, v_load(s), a.rest_1 * g)
     cdef vd v = v_fma(a.b2, v_load(t), a.rest_2 * g * g)
     v_store(s, m)
     v_store(t, v)
-    v_store(w, v_fma(-a.eta, m / v_fma(v_sqrt(v), a.correction, a.eps), wi * a.keep))
+    v_store(w, v_fma(-a.eta, m / v_fma(root(v, by_fma), a.correction, a.eps), wi * a.keep if keeps else wi))
+
+cdef inline void adam_along(double *w, const double *g, double *s, double *t, const Adam *a, bint keeps, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    while i + VL < n:
+        adam_at(w + i, v_load(w + i), v_load(g + i), s + i, t + i, a, keeps, False)
+        adam_at(w + i + VL, v_load(w + i + VL), v_load(g + i + VL), s + i + VL, t + i + VL, a, keeps, True)
+        i += 2 * VL
+    if i < n:
+        adam_at(w + i, v_load(w + i), v_load(g + i), s + i, t + i, a, keeps, False)
 
 cdef void adam_update(double *w, const double *g, double *s, double *t, Adam a, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i = 0
-    while i < n:
-        adam_at(w + i, v_load(w + i), v_load(g + i), s + i, t + i, &a)
-        i += VL
+    if a.keeps:
+        adam_along(w, g, s, t, &a, True, n)
+    else:
+        adam_along(w, g, s, t, &a, False, n)
+
+cdef inline void adam_at_weight(double *w, vd z, const double *delta, vd l2, double *s, double *t, const Adam *a, bint decays,
+                                bint keeps, bint by_fma) noexcept nogil:
+    cdef vd wi = v_load(w)
+    adam_at(w, wi, example_gradient(wi, z, v_load(delta), l2, decays), s, t, a, keeps, by_fma)
+
+cdef inline void adam_over(double *w, const double *z, const double *delta, vd l2, double *s, double *t, const Adam *a, bint decays,
+                           bint keeps, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
+    cdef Py_ssize_t j, i, k = 0
+    cdef vd zj
+    for j in range(rows):
+        i = 0
+        zj = v_set(z[j])
+        while i + VL < ld:
+            adam_at_weight(w + k, zj, delta + i, l2, s + k, t + k, a, decays, keeps, False)
+            adam_at_weight(w + k + VL, zj, delta + i + VL, l2, s + k + VL, t + k + VL, a, decays, keeps, True)
+            i += 2 * VL
+            k += 2 * VL
+        if i < ld:
+            if j & 1:
+                adam_at_weight(w + k, zj, delta + i, l2, s + k, t + k, a, decays, keeps, True)
+            else:
+                adam_at_weight(w + k, zj, delta + i, l2, s + k, t + k, a, decays, keeps, False)
+            k += VL
 
 cdef void adam_update_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t, Adam a,
                                  Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
-    cdef Py_ssize_t j, i, k = 0
-    cdef vd decay = v_set(l2), wk
-    for j in range(rows):
-        i = 0
-        while i < ld:
-            wk = v_load(w + k)
-            adam_at(w + k, wk, example_gradient(wk, v_set(z[j]), v_load(delta + i), decay), s + k, t + k, &a)
-            i += VL
-            k += VL
+    cdef vd decay = v_set(l2)
+    if a.keeps:
+        if l2 != 0.0:
+            adam_over(w, z, delta, decay, s, t, &a, True, True, rows, ld)
+        else:
+            adam_over(w, z, delta, decay, s, t, &a, False, True, rows, ld)
+    elif l2 != 0.0:
+        adam_over(w, z, delta, decay, s, t, &a, True, False, rows, ld)
+    else:
+        adam_over(w, z, delta, decay, s, t, &a, False, False, rows, ld)
 
 cdef Adam of_adam(const double *h) noexcept nogil:
     return adam_numbers(h, h + 4, h[3], 1.0)

@@ -21,7 +21,7 @@ def scalar(name, const double[::1] x, double[::1] out):
     Parameters
     ----------
     name : str
-        One of `scalar_names()`: exp, expm1, log, log1p, sigmoid, log_sigmoid, tanh, softplus, erf, normal_cdf.
+        One of `scalar_names()`: exp, expm1, log, log1p, sigmoid, log_sigmoid, tanh, softplus, erf, normal_cdf, sqrt.
     x : (n,) float64, C-contiguous
         Arguments; any value, NaN and infinity included.
     out : (n,) float64, C-contiguous

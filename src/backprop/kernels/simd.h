@@ -90,6 +90,32 @@ BP_INLINE vd v_sqrt(vd a) {
 #endif
 }
 
+/* The same square root, bit for bit, by multiplications where the target has FMA and a first estimate of 1/sqrt(a): the
+ * divider makes one quotient or root at a time, so a loop that needs a root and a quotient for each element takes every
+ * other root from here. Goldschmidt's iteration carries g -> sqrt(a) and h -> 1/(2 sqrt(a)), 14, 28, 56 bits; a - g g is
+ * exact in one FMA, so the last correction rounds once (Markstein 2000, IA-64 and Elementary Functions, section 9.2).
+ * It needs exponents that leave a - g g normal: other vectors (but for zeros in them) take the divider. */
+BP_INLINE vd v_sqrt_by_fma(vd a) {
+#if VL == 8
+    const __m512i least = _mm512_set1_epi64(INT64_C(123) << 52);                            /* 2^-900 */
+    const __m512i above = _mm512_sub_epi64((__m512i)a, least);                              /* unsigned: huge below least */
+    const __mmask8 usual = _mm512_cmplt_epu64_mask(above, _mm512_set1_epi64(INT64_C(0x7ff - 123) << 52));
+    const __mmask8 zero = _mm512_cmp_pd_mask((__m512d)a, _mm512_setzero_pd(), _CMP_EQ_OQ);
+    if (__builtin_expect((__mmask8)(usual | zero) != 0xff, 0)) return v_sqrt(a);
+
+    const vd y = (vd)_mm512_maskz_rsqrt14_pd(usual, (__m512d)a), half = v_set(0.5);
+    vd g = a * y, h = (vd)_mm512_maskz_sub_epi64(usual, (__m512i)y, _mm512_set1_epi64(INT64_C(1) << 52)), r;   /* y / 2 */
+    BP_UNROLL for (int k = 0; k < 2; k++) {
+        r = v_fma(-g, h, half);
+        g = v_fma(g, r, g);
+        h = v_fma(h, r, h);
+    }
+    return v_fma(h, v_fma(-g, g, a), g);
+#else
+    return v_sqrt(a);
+#endif
+}
+
 BP_INLINE double s_sqrt(double a) { return __builtin_sqrt(a); }
 
 /* Masks are vi of all-ones or zero lanes, as C comparisons of vectors give them. */
