@@ -50,6 +50,8 @@ cdef extern from "simd.h" nogil:
     void bp_soon(const void *p) noexcept
     double bp_dot8_soon(const double *x, const double *w, Py_ssize_t n, const double *x_soon) noexcept
     double bp_sum8(const double *x, Py_ssize_t n) noexcept
+    double bp_max8(const double *x, Py_ssize_t n) noexcept
+    Py_ssize_t bp_find(const double *x, Py_ssize_t n, double value) noexcept
     double bp_sum8_but(const double *x, Py_ssize_t n, Py_ssize_t out) noexcept
 
 cdef extern from "scalar.h" nogil:
@@ -60,7 +62,8 @@ cdef extern from "scalar.h" nogil:
     vd v_tanh(vd a) noexcept
     vd v_softplus(vd a) noexcept
     vd v_normal_cdf(vd a) noexcept
-    double s_log1p(double a) noexcept
+    void bp_array_exp(const double *x, double *out, Py_ssize_t n) noexcept
+    void bp_array_log1p(const double *x, double *out, Py_ssize_t n) noexcept
     void bp_array_sigmoid(const double *x, double *out, Py_ssize_t n) noexcept
     void bp_array_tanh(const double *x, double *out, Py_ssize_t n) noexcept
 
@@ -97,15 +100,6 @@ cdef extern from "clock.h" nogil:
 
 cdef inline Py_ssize_t pad8(Py_ssize_t n) noexcept nogil:
     return (n + 7) & ~7
-
-
-cdef inline Py_ssize_t row_argmax(const double *x, Py_ssize_t n) noexcept nogil:
-    """Index of the largest of n values, the first of equals."""
-    cdef Py_ssize_t j, best = 0
-    for j in range(1, n):
-        if x[j] > x[best]:
-            best = j
-    return best
 
 
 include "kernels/scalar.pxi"

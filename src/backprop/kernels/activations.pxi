@@ -162,19 +162,27 @@ cdef void exponential_backward(const double *a, const double *z, double *delta, 
         i += VL
 
 
+cdef void softmax_rows(const double *a, double *z, Py_ssize_t n, Py_ssize_t rows) noexcept nogil:
+    """z_j = e^(a_j - m) / Σ_k e^(a_k - m) with m = max a: rows of n units, stored with zero padding."""
+    cdef Py_ssize_t r, i, ld = pad8(n)
+    cdef vd m, total
+    for r in range(rows):
+        m = v_set(bp_max8(a + r * ld, n))
+        i = r * ld
+        while i < (r + 1) * ld:
+            v_store(z + i, v_load(a + i) - m)
+            i += VL
+    bp_array_exp(z, z, rows * ld)
+    for r in range(rows):
+        total = v_set(bp_sum8(z + r * ld, n))
+        i = r * ld
+        while i < (r + 1) * ld:
+            v_store(z + i, v_load(z + i) / total)
+            i += VL
+        memset(z + r * ld + n, 0, (ld - n) * sizeof(double))
+
 cdef void softmax(const double *a, double *z, Py_ssize_t n) noexcept nogil:
-    """z_j = e^(a_j - m) / Σ_k e^(a_k - m) with m = max a: one row of n units, stored with zero padding."""
-    cdef Py_ssize_t i = 0, padded = pad8(n)
-    cdef double m = a[row_argmax(a, n)], total
-    while i < padded:
-        v_store(z + i, v_exp(v_load(a + i) - v_set(m)))
-        i += VL
-    total = bp_sum8(z, n)
-    i = 0
-    while i < padded:
-        v_store(z + i, v_load(z + i) / v_set(total))
-        i += VL
-    memset(z + n, 0, (padded - n) * sizeof(double))
+    softmax_rows(a, z, n, 1)
 
 cdef void softmax_backward(const double *a, const double *z, double *delta, Py_ssize_t n) noexcept nogil:
     """The whole Jacobian: δ_i = z_i (g_i - Σ_j g_j z_j) for g = ∂C/∂z."""

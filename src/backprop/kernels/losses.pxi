@@ -97,21 +97,36 @@ cdef void log_loss_sigmoid(const double *a, const double *z, const double *y, do
         j += VL
 
 
-cdef void log_loss_softmax(const double *a, const double *z, const double *y, double *terms, double *g,
-                           Py_ssize_t n) noexcept nogil:
-    """C = -Σ_j y_j log y'_j = Σ_j y_j (m - a_j + log Σ_k e^(a_k - m)),  ∂C/∂a = y' - y for Σ y = 1.
+cdef void log_loss_softmax_rows(const double *a, const double *z, const double *y, double *terms, double *g, Py_ssize_t n,
+                                Py_ssize_t rows, double *log_total) noexcept nogil:
+    """C = -Σ_j y_j log y'_j = Σ_j y_j (m - a_j + log Σ_k e^(a_k - m)),  ∂C/∂a = y' - y for Σ y = 1, of rows of n units.
 
     m is the net input of the most probable unit; the logarithm is log1p of the others' share, z_k / z_max, so that a
-    confident prediction keeps its small loss. Padding: y' and y are zero there, and so are the terms and g.
+    confident prediction keeps its small loss. Padding: y' and y are zero there, and so are the terms and g. `log_total`
+    (rows,) takes the logarithms; m waits in the first of its row's terms.
     """
-    cdef Py_ssize_t j = 0, best = row_argmax(z, n)
-    cdef double m = a[best], log_total = s_log1p(bp_sum8_but(z, n, best) / z[best])
-    cdef vd t
-    while j < n:
-        t = v_load(y + j)
-        v_store(terms + j, t * ((v_set(m) - v_load(a + j)) + v_set(log_total)))
-        v_store(g + j, v_load(z + j) - t)
-        j += VL
+    cdef Py_ssize_t r, j, best
+    cdef double top
+    cdef vd t, m, total
+    for r in range(rows):
+        top = bp_max8(z + r * n, n)
+        best = bp_find(z + r * n, n, top)
+        log_total[r] = bp_sum8_but(z + r * n, n, best) / top
+        terms[r * n] = a[r * n + best]
+    bp_array_log1p(log_total, log_total, rows)
+    for r in range(rows):
+        m, total = v_set(terms[r * n]), v_set(log_total[r])
+        j = r * n
+        while j < (r + 1) * n:
+            t = v_load(y + j)
+            v_store(terms + j, t * ((m - v_load(a + j)) + total))
+            v_store(g + j, v_load(z + j) - t)
+            j += VL
+
+cdef void log_loss_softmax(const double *a, const double *z, const double *y, double *terms, double *g,
+                           Py_ssize_t n) noexcept nogil:
+    cdef double log_total
+    log_loss_softmax_rows(a, z, y, terms, g, n, 1, &log_total)
 
 
 cdef void poisson(const double *a, const double *z, const double *y, double *terms, double *g,

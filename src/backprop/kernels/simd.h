@@ -263,6 +263,35 @@ static inline double bp_sum8(const double *x, ptrdiff_t n) {
     return bp_tree8(acc);
 }
 
+/* The largest of n values; where one of them is NaN, any of them. */
+static inline double bp_max8(const double *x, ptrdiff_t n) {
+    static const double below[16] = {0, 0, 0, 0, 0, 0, 0, 0, -INFINITY, -INFINITY, -INFINITY, -INFINITY,
+                                     -INFINITY, -INFINITY, -INFINITY, -INFINITY};   /* + 0 for a value, - infinity for none */
+    vd acc = v_set(-INFINITY);
+    ptrdiff_t j = 0;
+    for (; j + VL <= n; j += VL) acc = v_max(acc, v_load(x + j));
+    if (j < n) acc = v_max(acc, v_load_first(x + j, n - j) + v_load(below + 8 - (n - j)));
+    double most = acc[0];
+    BP_UNROLL for (int i = 1; i < VL; i++) most = acc[i] > most ? acc[i] : most;
+    return most;
+}
+
+/* Index of the first of n values that is `value`, 0 where none is; n is a multiple of VL. */
+static inline ptrdiff_t bp_find(const double *x, ptrdiff_t n, double value) {
+    for (ptrdiff_t j = 0; j < n; j += VL) {
+        const vi equal = v_load(x + j) == v_set(value);
+#if VL == 8
+        const unsigned lanes = _mm512_movepi64_mask((__m512i)equal);
+#elif VL == 4
+        const unsigned lanes = (unsigned)_mm256_movemask_pd((__m256d)equal);
+#else
+        const unsigned lanes = (equal[0] & 1) | (equal[1] & 2);
+#endif
+        if (lanes) return j + __builtin_ctz(lanes);
+    }
+    return 0;
+}
+
 /* The same with 0 in the place of x_out, without storing it: a vector that is loaded right after one of its doubles has been
  * stored waits for the store to reach the cache. n is a multiple of 8. */
 static inline double bp_sum8_but(const double *x, ptrdiff_t n, ptrdiff_t out) {

@@ -45,7 +45,7 @@ cdef void output_deltas(const Network *net, const Work *work, const Task *task, 
                         Py_ssize_t B, const Share *who) noexcept nogil:
     """δ[L] of the rows, scaled by w_i / B (times -η for plain descent), and their losses: output_delta, row by row.
 
-    Where σ does not mix the units of a row, all rows go through each kernel at once.
+    Where σ does not mix the units of a row, and for softmax under its own loss, all rows go through each kernel at once.
     """
     cdef const Layer *layer = &net.layer[net.L]
     cdef Py_ssize_t r, ld = pad8(layer.n_out), first = part(rows, who.t, who.T), stop = part(rows, who.t + 1, who.T)
@@ -53,8 +53,11 @@ cdef void output_deltas(const Network *net, const Work *work, const Task *task, 
     cdef const double *a = work.a[net.L]
     cdef const double *z = work.z[net.L]
     cdef double *delta = work.delta[net.L]
-    cdef bint whole = not layer.activation.rowwise
-    if whole:
+    cdef bint softmax_loss = net.loss.terms == log_loss_softmax, whole = softmax_loss or not layer.activation.rowwise
+    if softmax_loss:
+        r = first * ld
+        log_loss_softmax_rows(a + r, z + r, work.y + r, work.terms + r, delta + r, ld, stop - first, work.losses + first)
+    elif whole:
         r = first * ld
         net.loss.terms(a + r, z + r, work.y + r, work.terms + r, delta + r, (stop - first) * ld)
         if not net.loss.from_net_input:
