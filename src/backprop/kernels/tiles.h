@@ -116,7 +116,8 @@ static inline void bp_panel_product(ptrdiff_t M, ptrdiff_t n, ptrdiff_t V, ptrdi
 enum { BP_PACK = 4096 };
 
 static inline int bp_wants_pack(ptrdiff_t M, ptrdiff_t K, ptrdiff_t ldb) {
-    return VL < 8 && K > 1 && ldb >= 256 && M >= (ldb % 128 == 0 ? 48 : 128);
+    if (VL == 8 || K == 1) return 0;
+    return ldb >= 256 ? M >= (ldb % 128 == 0 ? 48 : 128) : ldb >= 96 && K >= 256 && M >= 256;
 }
 
 static void bp_packed_panel(ptrdiff_t M, ptrdiff_t n, ptrdiff_t V, ptrdiff_t K, const bp_operands *o) {
