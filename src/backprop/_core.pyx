@@ -42,6 +42,12 @@ cdef extern from "simd.h" nogil:
     vd v_copysign(vd size, vd sign) noexcept
     vd v_where_positive(vd a, vd yes, vd no) noexcept
     bint v_all_zero(vd a) noexcept
+    ctypedef double vh            # HL doubles, for passes that store as much as they load
+    int HL
+    vh h_load(const double *p) noexcept
+    void h_store(double *p, vh v) noexcept
+    vh h_set(double x) noexcept
+    vh h_fma(vh a, vh b, vh c) noexcept
     double s_fma(double a, double b, double c) noexcept
     double s_sqrt(double a) noexcept
     uint64_t bp_flush_subnormals() noexcept

@@ -37,39 +37,48 @@ cdef void sgd(double *w, const double *g, double *s, double *t, const double *h,
         i += VL
 
 
-cdef void momentum(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
+# Momentum's passes store as much as they load: half-width vectors (simd.h). `ahead` is Nesterov's: the step looks ahead along v.
+
+cdef inline void momentum_at(double *w, vh wi, vh g, double *s, vh eta, vh mu, bint ahead) noexcept nogil:
+    cdef vh v = h_fma(mu, h_load(s), g)
+    h_store(s, v)
+    h_store(w, h_fma(-eta, h_fma(mu, v, g) if ahead else v, wi))
+
+cdef inline void momentum_along(double *w, const double *g, double *s, const double *h, bint ahead, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
-    cdef vd eta = v_set(h[0]), mu = v_set(h[1]), v
+    cdef vh eta = h_set(h[0]), mu = h_set(h[1])
     while i < n:
-        v = v_fma(mu, v_load(s + i), v_load(g + i))
-        v_store(s + i, v)
-        v_store(w + i, v_fma(-eta, v, v_load(w + i)))
-        i += VL
+        momentum_at(w + i, h_load(w + i), h_load(g + i), s + i, eta, mu, ahead)
+        i += HL
 
+cdef inline void momentum_over(double *w, const double *z, const double *delta, double l2, double *s, const double *h, bint ahead,
+                               Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
+    cdef Py_ssize_t j, i, k = 0
+    cdef vh eta = h_set(h[0]), mu = h_set(h[1]), decay = h_set(l2), zero = h_set(0.0), zj, wk, g
+    for j in range(rows):
+        zj = h_set(z[j])
+        i = 0
+        while i < ld:
+            wk, g = h_load(w + k), h_fma(zj, h_load(delta + i), zero)
+            if l2 != 0.0:
+                g = h_fma(decay, wk, g)
+            momentum_at(w + k, wk, g, s + k, eta, mu, ahead)
+            i += HL
+            k += HL
 
-cdef inline void nesterov_at(double *w, vd wi, vd g, double *s, vd eta, vd mu) noexcept nogil:
-    cdef vd v = v_fma(mu, v_load(s), g)
-    v_store(s, v)
-    v_store(w, v_fma(-eta, v_fma(mu, v, g), wi))
+cdef void momentum(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
+    momentum_along(w, g, s, h, False, n)
+
+cdef void momentum_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
+                              const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
+    momentum_over(w, z, delta, l2, s, h, False, rows, ld)
 
 cdef void nesterov(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i = 0
-    cdef vd eta = v_set(h[0]), mu = v_set(h[1])
-    while i < n:
-        nesterov_at(w + i, v_load(w + i), v_load(g + i), s + i, eta, mu)
-        i += VL
+    momentum_along(w, g, s, h, True, n)
 
 cdef void nesterov_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
                               const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
-    cdef Py_ssize_t j, i, k = 0
-    cdef vd eta = v_set(h[0]), mu = v_set(h[1]), decay = v_set(l2), wk
-    for j in range(rows):
-        i = 0
-        while i < ld:
-            wk = v_load(w + k)
-            nesterov_at(w + k, wk, example_gradient(wk, v_set(z[j]), v_load(delta + i), decay, l2 != 0.0), s + k, eta, mu)
-            i += VL
-            k += VL
+    momentum_over(w, z, delta, l2, s, h, True, rows, ld)
 
 
 cdef inline vd root(vd a, bint by_fma) noexcept nogil:
@@ -272,6 +281,7 @@ OPTIMIZERS[8] = Optimizer(b"adam_eps_hat", adam_prepare, adam_eps_hat, 2, b"lear
 
 # The step of (rows, ld) weights from the gradient of one example, g = z^T delta + l2 w, in one pass; NULL: g is made first.
 cdef example_kernel[N_OPTIMIZERS] BY_EXAMPLE
+BY_EXAMPLE[1] = momentum_by_example
 BY_EXAMPLE[2] = nesterov_by_example
 BY_EXAMPLE[5] = adam_by_example
 BY_EXAMPLE[6] = adamw_by_example
