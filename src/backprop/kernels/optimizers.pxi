@@ -151,7 +151,8 @@ cdef inline void adam_at(double *w, vd wi, vd g, double *s, double *t, const Ada
     v_store(t, v)
     v_store(w, v_fma(-a.eta, m / v_fma(root(v, by_fma), a.correction, a.eps), wi * a.keep if keeps else wi))
 
-cdef inline void adam_along(double *w, const double *g, double *s, double *t, const Adam *a, bint keeps, Py_ssize_t n) noexcept nogil:
+cdef inline void adam_along(double *w, const double *g, double *s, double *t, const Adam *a, bint keeps,
+                            Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i = 0
     while i + VL < n:
         adam_at(w + i, v_load(w + i), v_load(g + i), s + i, t + i, a, keeps, False)
@@ -171,8 +172,8 @@ cdef inline void adam_at_weight(double *w, vd z, const double *delta, vd l2, dou
     cdef vd wi = v_load(w)
     adam_at(w, wi, example_gradient(wi, z, v_load(delta), l2, decays), s, t, a, keeps, by_fma)
 
-cdef inline void adam_over(double *w, const double *z, const double *delta, vd l2, double *s, double *t, const Adam *a, bint decays,
-                           bint keeps, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
+cdef inline void adam_over(double *w, const double *z, const double *delta, vd l2, double *s, double *t, const Adam *a,
+                           bint decays, bint keeps, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
     cdef Py_ssize_t j, i, k = 0
     cdef vd zj
     for j in range(rows):
