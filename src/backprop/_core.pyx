@@ -48,6 +48,8 @@ cdef extern from "simd.h" nogil:
     void h_store(double *p, vh v) noexcept
     vh h_set(double x) noexcept
     vh h_fma(vh a, vh b, vh c) noexcept
+    void bp_zero_padding(double *row, Py_ssize_t n) noexcept
+    void bp_copy_row(double *row, const double *x, Py_ssize_t n) noexcept
     double s_fma(double a, double b, double c) noexcept
     double s_sqrt(double a) noexcept
     uint64_t bp_flush_subnormals() noexcept

@@ -18,7 +18,7 @@ cdef void output_slope(const Network *net, const Work *work, Py_ssize_t r, Py_ss
     delta[k] = scale
     layer.activation.backward(work.a[net.L] + r * ld, work.z[net.L] + r * ld, delta,
                               n if layer.activation.rowwise else ld)
-    zero_padding(delta, n)
+    bp_zero_padding(delta, n)
 
 
 cdef void jacobian_row(const Network *net, const Work *work, const double *x, Py_ssize_t r, double *row) noexcept nogil:

@@ -152,13 +152,7 @@ cdef inline void scale_row(double *delta, double scale, double factor, Py_ssize_
     while j < n:
         v_store(delta + j, v_load(delta + j) * scale * factor)
         j += VL
-    zero_padding(delta, n)
-
-
-cdef inline void zero_padding(double *row, Py_ssize_t n) noexcept nogil:
-    while n & 7:
-        row[n] = 0.0
-        n += 1
+    bp_zero_padding(delta, n)
 
 
 cdef double example_loss(const Network *net, const double *a, const double *z, const double *y, double *terms,
@@ -422,7 +416,7 @@ cdef void gather_targets(const Network *net, const Work *work, const double *Y, 
     cdef Py_ssize_t r, i, n = net.layer[net.L].n_out
     for r in range(B):
         i = order[start + r] if order != NULL else start + r
-        memcpy(work.y + r * pad8(n), Y + i * n, n * sizeof(double))
+        bp_copy_row(work.y + r * pad8(n), Y + i * n, n)
 
 
 def evaluate(plan, const double[:, ::1] X, const double[:, ::1] Y, double[::1] losses, double[::1] memory,

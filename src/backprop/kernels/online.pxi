@@ -138,9 +138,9 @@ cdef void train_online(const Network *net, const Work *work, const Task *task, c
                 net.layer[l].activation.apply(o.a[l], o.z[l], net.layer[l].n_out)
             else:
                 net.layer[l].activation.apply(o.a[l], o.z[l], pad8(net.layer[l].n_out))
-            zero_padding(o.z[l], net.layer[l].n_out)         # σ(0) need not be 0, and W[l]ᵀ keeps its padding zero
+            bp_zero_padding(o.z[l], net.layer[l].n_out)         # σ(0) need not be 0, and W[l]ᵀ keeps its padding zero
         # deltas
-        memcpy(work.y, task.Y + i * n_L, n_L * sizeof(double))
+        bp_copy_row(work.y, task.Y + i * n_L, n_L)
         loss[0] += w * output_delta(net, o.a[net.L], o.z[net.L], work.y, w, -eta, work.terms, o.ds[net.L])
         for l in range(net.L, 1, -1):
             online_back(net, work, o, l)

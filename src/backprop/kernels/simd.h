@@ -99,7 +99,7 @@ BP_INLINE vd v_sqrt_by_fma(vd a) {
 #if VL == 8
     const __m512i least = _mm512_set1_epi64(INT64_C(123) << 52);                            /* 2^-900 */
     const __m512i above = _mm512_sub_epi64((__m512i)a, least);                              /* unsigned: huge below least */
-    const __mmask8 usual = _mm512_cmplt_epu64_mask(above, _mm512_set1_epi64(INT64_C(0x7ff - 123) << 52));
+    const __mmask8 usual = _mm512_cmplt_epu64_mask(above, _mm512_set1_epi64((int64_t)(0x7ff - 123) << 52));
     const __mmask8 zero = _mm512_cmp_pd_mask((__m512d)a, _mm512_setzero_pd(), _CMP_EQ_OQ);
     if (__builtin_expect((__mmask8)(usual | zero) != 0xff, 0)) return v_sqrt(a);
 
@@ -168,6 +168,25 @@ BP_INLINE vd v_load_first(const double *p, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < VL && i < n; i++) lanes[i] = p[i];
     return v_load(lanes);
 #endif
+}
+
+/* A vector that is loaded right after some of its doubles have been stored one by one waits for those stores to reach the
+ * cache, ten or twenty cycles: rows whose padding matters are written in whole vectors.
+ *
+ * Zeros in the padding of a row of n doubles, from row[n] up to the next multiple of 8. */
+BP_INLINE void bp_zero_padding(double *row, ptrdiff_t n) {
+    vi lane;
+    for (int i = 0; i < VL; i++) lane[i] = i;
+    if (n & 7)
+        for (ptrdiff_t j = n & ~(ptrdiff_t)(VL - 1); j & 7 || j < n; j += VL)
+            v_store(row + j, v_and(lane < (vi)((vi){0} + (n - j)), v_load(row + j)));
+}
+
+/* n doubles copied to a row whose padding is zero and stays so. */
+BP_INLINE void bp_copy_row(double *row, const double *x, ptrdiff_t n) {
+    ptrdiff_t j = 0;
+    for (; j + VL <= n; j += VL) v_store(row + j, v_load(x + j));
+    if (j < n) v_store(row + j, v_load_first(x + j, n - j));
 }
 
 /* Lanes v VL ... of the last, incomplete block of eight: n - v VL of them, none if that is negative. */

@@ -38,7 +38,7 @@ cdef void gather_batch_targets(const Network *net, const Work *work, const Task 
                                const Share *who) noexcept nogil:
     cdef Py_ssize_t r, n_L = net.layer[net.L].n_out
     for r in range(part(B, who.t, who.T), part(B, who.t + 1, who.T)):
-        memcpy(work.y + r * pad8(n_L), task.Y + task.order[start + r] * n_L, n_L * sizeof(double))
+        bp_copy_row(work.y + r * pad8(n_L), task.Y + task.order[start + r] * n_L, n_L)
 
 
 cdef void output_deltas(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t rows,
