@@ -186,14 +186,14 @@ def test_failures_are_reported_at_the_end_and_lose_nothing(n_threads):
 
 
 def test_failures_can_stand_among_the_results():
-    nets = [bp.Network([3, 2], seed=k) for k in range(4)]
-    data = [(X, Y), (np.full((2, 3), np.nan), Y[:2]), (X, Y), (X, Y[:7])]
+    nets = [bp.Network([3, 2], seed=k) for k in range(5)]
+    data = [(X, Y), (np.full((2, 3), np.nan), Y[:2]), (X, Y), (X, Y[:7]), ([(X, Y)], None)]
 
     def broken(state):
         raise ZeroDivisionError
 
-    results = bp.train_many(nets, data, on_error="return", options=[{}, {}, {"callbacks": broken}, {}])
-    assert [type(result) for result in results] == [bp.History, ValueError, ZeroDivisionError, ValueError]
+    results = bp.train_many(nets, data, on_error="return", options=[{}, {}, {"callbacks": broken}, {}, {}])
+    assert [type(each) for each in results] == [bp.History, ValueError, ZeroDivisionError, ValueError, TypeError]
     assert "NaN at row 0, column 0" in str(results[1]) and nets[1].history is None
     assert nets[2].history.stop_reason is None and len(nets[2].history) == 1
 
@@ -236,6 +236,10 @@ GENERATOR = np.random.default_rng(0)
     ({"datasets": None}, TypeError, "datasets must be a tuple"),
     ({"datasets": [(X, Y)]}, ValueError, "datasets has 1 items for 3 networks"),
     ({"datasets": (X,)}, ValueError, "datasets must be .* got 1 items"),
+    ({"datasets": ((X, Y),) * 3}, TypeError, "datasets is a tuple of tuples, .* a list of one for each network"),
+    ({"datasets": ([X, Y], [X, Y])}, TypeError, "datasets is a tuple of lists"),
+    ({"datasets": ([(X, Y)], None)}, TypeError, "network 0: X is a stream or an iterable of chunks"),
+    ({"datasets": [(X, Y), (iter([(X, Y)]), None), (X, Y)]}, TypeError, "network 1: X is a stream or an iterable"),
     ({"datasets": [(X, Y), X, (X, Y)]}, TypeError, r"datasets\[1\] must be \(X, Y\)"),
     ({"datasets": [(X, Y), (X, Y[:5]), (X, Y)]}, ValueError, "network 1: Y has 5 rows, but X has 40"),
     ({"datasets": [(X, Y), (X, Y), (X[:, :2], Y)]}, ValueError, "network 2: X has 2 columns, expected 3"),
@@ -403,13 +407,16 @@ def test_joblibs_threads_are_not_multiplied(monkeypatch):
     assert within == [1] * 4 and _threads.available() > 1
 
 
-def test_joblibs_processes_share_the_processors():
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
+def test_joblibs_processes_share_the_processors(backend):
+    """Loky tells its processes by OMP_NUM_THREADS, multiprocessing does not."""
     pytest.importorskip("joblib", reason="joblib comes with scikit-learn")
     code = ("import joblib, os\nfrom backprop import _threads\n"
             "jobs = max(2, len(os.sched_getaffinity(0)))\n"
-            "found = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_threads.available)() for _ in range(jobs))\n"
-            "assert found == [1] * jobs, found")
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+            f"found = joblib.Parallel(n_jobs=jobs, backend={backend!r})(\n"
+            "    joblib.delayed(_threads.available)() for _ in range(jobs))\n"
+            "assert found == [1] * jobs and _threads.available() == len(os.sched_getaffinity(0)), found")
+    environment = {name: value for name, value in os.environ.items() if name not in _threads._VARIABLES}
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60,
                    env={**environment, "PYTHONPATH": os.path.dirname(os.path.dirname(bp.__file__))})
 

@@ -13,11 +13,12 @@ def available():
     """Threads for a call with ``n_threads=None``, at least 1.
 
     The processors that this process may run on, no more than the environment's OMP_NUM_THREADS, OMP_THREAD_LIMIT and
-    LOKY_MAX_CPU_COUNT; in a thread of joblib's 1, and in a worker of Dask's its share of the processors.
+    LOKY_MAX_CPU_COUNT; in a task of joblib's that these do not bound 1, and in a worker of Dask's its share of the
+    processors.
     """
     from backprop import training
 
-    if _in_a_thread_of_joblib():
+    if _in_a_task_of_joblib():
         return 1
     processors = training.processors()
     return max(1, min([processors // _threads_of_the_dask_worker(), *_limits()]))
@@ -30,10 +31,15 @@ def _limits():
             yield int(first)
 
 
-def _in_a_thread_of_joblib():
-    """Whether this is a task of a joblib.Parallel that runs its tasks in threads of this process."""
-    parallel = sys.modules.get("joblib.parallel")        # nobody who did not import it runs in its threads
-    if parallel is None or threading.current_thread() is threading.main_thread():
+def _in_a_task_of_joblib():
+    """Whether this is one of several tasks of a joblib.Parallel at once, in a thread or in an untold process.
+
+    Processes of the backend "loky" are told their share by OMP_NUM_THREADS, those of "multiprocessing" are not.
+    """
+    parallel = sys.modules.get("joblib.parallel")        # nobody who did not import it runs in its tasks
+    if parallel is None:
+        return False
+    if threading.current_thread() is threading.main_thread() and "OMP_NUM_THREADS" in os.environ:
         return False
     backend, _ = parallel.get_active_backend()
     return (getattr(backend, "nesting_level", 0) or 0) > 0

@@ -13,7 +13,7 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING
 
-from backprop import _check, _threads, training
+from backprop import _check, _threads, sources, training
 from backprop._dispatch import core
 from backprop.errors import DivergenceError, TrainingErrors
 from backprop.network import Network
@@ -121,6 +121,10 @@ def check_networks(networks: Iterable[Network]) -> list[Network]:
 def _datasets(datasets, n):
     """n tuples (X, Y, sample_weight), the same one n times where it is shared."""
     if isinstance(datasets, tuple):
+        inner = type(datasets[0]).__name__ if datasets else None
+        if inner in ("tuple", "list") and getattr(next(iter(datasets[0]), None), "ndim", 0) == 2:
+            raise TypeError(f"datasets is a tuple of {inner}s, and a tuple stands for (X, Y) of all networks; give a "
+                            "list of one for each network")
         return [_dataset(datasets, "datasets")] * n
     if not hasattr(datasets, "__iter__") or isinstance(datasets, (str, bytes, dict)) or hasattr(datasets, "dtype"):
         raise TypeError("datasets must be a tuple (X, Y) for all networks or a list of one for each, "
@@ -215,6 +219,8 @@ def _tasks(networks, datasets, arguments, on_error):
 
 def _options(network, data, arguments, shared):
     """(checked `Options`, examples); networks of one kind with the same data and arguments share them."""
+    if data[1] is None and sources.is_chunks(data[0]):
+        raise TypeError("X is a stream or an iterable of chunks, which Network.train takes for one network at a time")
     if network._training_state is not None or not arguments.same_for_all:
         return arguments.of(network, *data)
     key = (*map(id, data), id(arguments), network._kind)
