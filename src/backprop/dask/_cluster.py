@@ -3,18 +3,21 @@
 Answers are waited for in short turns, so that Ctrl-C is heard, and between turns the scheduler is asked who is there. A
 worker that is gone is replaced: its partitions are made again from their graph, on the workers that are left, and the
 question is asked again. One that is there and does not answer a ping is reported, because its partitions cannot be
-told from a slow computation otherwise.
+told from a slow computation otherwise. A scheduler that does not answer, or is gone, is reported likewise.
 """
 
+import gc
 import logging
 import time
+
+import distributed
 
 from backprop.dask._worker import Partitions
 
 logger = logging.getLogger("backprop")
 
 TURN_SECONDS = 0.2       # between looks at the scheduler
-SILENCE_SECONDS = 30.0   # a worker that does not answer a ping for so long is reported
+SILENCE_SECONDS = 30.0   # a worker that does not answer a ping, or a scheduler that does not answer, is reported then
 EMPTY_SECONDS = 40.0     # a cluster without workers is reported after this
 PATIENCE_SECONDS = 2.0   # after a failed call, for the scheduler to notice a loss
 MAX_LOSSES = 3           # workers lost in a row, without an answer in between
@@ -24,7 +27,75 @@ class _Lost(Exception):
     """A worker with partitions is gone."""
 
 
-class Cluster:
+class Connection:
+    """What is asked of a scheduler, and waited for no longer than it takes to tell that nothing will come.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def __init__(self, client):
+        self.client = client
+
+    def results(self, delayed, what):
+        """The values of a list of Delayed; `what` says of one of them, by its number, what it is."""
+        return [self._value(future, f"{what} {number}") for number, future in enumerate(self.client.compute(delayed))]
+
+    def _workers(self):
+        """{address: threads} of the workers that the scheduler knows; waits a while for the first."""
+        deadline = time.monotonic() + EMPTY_SECONDS
+        while True:
+            workers = self._of_scheduler("ncores")
+            if workers:
+                return workers
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the Dask cluster has had no workers for {EMPTY_SECONDS:g} s")
+            time.sleep(TURN_SECONDS)
+
+    def _of_scheduler(self, question, **arguments):
+        """The scheduler's answer; RuntimeError where there is none."""
+        client, started = self.client, time.monotonic()
+        while client.status == "running":
+            try:
+                ask = getattr(client.scheduler, question)
+                return client.sync(ask, callback_timeout=SILENCE_SECONDS / 6, **arguments)
+            except TimeoutError:                 # of a connection that is lost the client hears in the meantime
+                if time.monotonic() - started >= SILENCE_SECONDS:
+                    raise RuntimeError(f"the Dask scheduler has not answered for {SILENCE_SECONDS:g} s; is its process "
+                                       "stopped, or its machine out of reach?") from None
+            except (OSError, RuntimeError, AttributeError) as error:     # the last where it is closed just now
+                raise RuntimeError(f"the connection to the Dask scheduler is lost ({error})") from error
+        raise RuntimeError(f"the connection to the Dask scheduler is lost (client {client.status})")
+
+    def _value(self, future, what, address=None):
+        """What a future comes to, as `_wait` waits for it."""
+        self._wait(future, what, address)
+        return future.result(timeout=SILENCE_SECONDS)
+
+    def _wait(self, future, what, address=None):
+        """Until a future is done, whose value stays where it is; raises what it raises."""
+        while not future.done():
+            try:
+                distributed.wait(future, timeout=TURN_SECONDS)
+            except TimeoutError:
+                if address is not None and address not in self._workers():
+                    raise _Lost(f"the worker {address} is lost") from None
+                self._workers()
+            except Exception:
+                break
+        if future.status in ("lost", "cancelled"):
+            self._workers()                      # or it is the client that is gone
+            raise RuntimeError(f"{what}: cancelled, as by client.cancel or client.restart, or data that cannot be made "
+                               "again are lost with a worker")
+        if future.status == "error":
+            error = future.exception(timeout=SILENCE_SECONDS)
+            if type(error).__name__ == "KilledWorker":
+                raise RuntimeError(f"{what}: {error}")
+            raise error
+
+
+class Cluster(Connection):
     """Partitions on the workers of a client.
 
     Parameters
@@ -37,7 +108,8 @@ class Cluster:
     """
 
     def __init__(self, client, network, partitions):
-        self.client, self.network = client, network
+        super().__init__(client)
+        self.network = network
         self.futures, self.actors = client.compute(partitions), {}
         try:
             self._guarded(lambda: None)
@@ -53,6 +125,7 @@ class Cluster:
     def close(self):
         """Let the workers forget the partitions."""
         self.actors, self.futures = {}, []
+        gc.collect()                             # calls of actors are cycles, which would keep them until it comes by
 
     def _guarded(self, action):
         """action() with actors in place, made anew after a loss."""
@@ -71,24 +144,11 @@ class Cluster:
 
     # ---- placing -----------------------------------------------------------------------------------------------------
 
-    def _workers(self):
-        """{address: threads} of the workers that the scheduler knows; waits a while for the first."""
-        deadline = time.monotonic() + EMPTY_SECONDS
-        while True:
-            if self.client.status != "running":
-                raise RuntimeError(f"the connection to the Dask scheduler is lost (client {self.client.status})")
-            workers = self.client.nthreads()
-            if workers:
-                return workers
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"the Dask cluster has had no workers for {EMPTY_SECONDS:g} s")
-            time.sleep(TURN_SECONDS)
-
     def _place(self):
         """Actors: each partition where it lies, no worker with more than its even share."""
         for number, future in enumerate(self.futures):
             self._wait(future, f"partition {number}")
-        workers, where = self._workers(), self.client.who_has(self.futures)
+        workers, where = self._workers(), self._of_scheduler("who_has", keys=[future.key for future in self.futures])
         share = -(-len(self.futures) // len(workers))
         given = {address: [] for address in workers}
         for number, future in enumerate(self.futures):
@@ -100,35 +160,15 @@ class Cluster:
             address: self.client.submit(Partitions, self.network, part, workers[address], actor=True, pure=False,
                                         workers=[address], allow_other_workers=False)
             for address, part in given.items() if part}
-        failed = []
+        actors, failed = {}, []
         for address, future in created.items():
             try:
-                self._wait(future, f"the partitions of {address}", address)
+                actors[address] = self._value(future, f"the partitions of {address}", address)
             except (ValueError, TypeError) as error:
                 failed.append(error)
         if failed:                               # the first partition's, whichever worker has it
             raise min(failed, key=lambda error: getattr(error, "partition", -1))
-        self.actors = {address: future.result() for address, future in created.items()}
-
-    def _wait(self, future, what, address=None):
-        """Until a future is done; raises what it raises."""
-        while not future.done():
-            try:
-                future.result(timeout=TURN_SECONDS)
-            except TimeoutError:
-                if address is not None and address not in self._workers():
-                    raise _Lost(f"the worker {address} is lost") from None
-                self._workers()
-            except Exception:
-                break
-        if future.status in ("lost", "cancelled"):
-            self._workers()                      # or it is the client that is gone
-            raise RuntimeError(f"{what}: its data are lost with a worker, or cancelled, and cannot be computed again")
-        if future.status == "error":
-            error = future.exception()
-            if type(error).__name__ == "KilledWorker":
-                raise RuntimeError(f"{what}: {error}")
-            raise error
+        self.actors = actors
 
     # ---- asking ------------------------------------------------------------------------------------------------------
 
@@ -136,8 +176,8 @@ class Cluster:
         """{number: answer} of all actors."""
         answers, pending = {}, {}
         try:
-            for address, actor in self.actors.items():
-                pending[address] = self._call(address, actor, method, arguments)
+            for address in self.actors:
+                pending[address] = self._call(address, method, arguments)
             pings, asked = {}, time.monotonic()
             while pending:
                 address, future = next(iter(pending.items()))
@@ -154,9 +194,9 @@ class Cluster:
             raise
         return answers
 
-    def _call(self, address, actor, method, arguments):
+    def _call(self, address, method, arguments):
         try:
-            return getattr(actor, method)(*arguments)
+            return getattr(self.actors[address], method)(*arguments)
         except RuntimeError as error:
             raise _Lost(f"the worker {address} is lost ({error})") from None
 
@@ -168,12 +208,14 @@ class Cluster:
             if future.done():                    # the answer has come just now, or is itself this error
                 return future.result()
             raise
-        except (OSError, RuntimeError):          # on the way, perhaps; the scheduler may hear of a loss later than we
+        except (OSError, RuntimeError) as error:         # on the way, perhaps; the scheduler may hear of it after us
             deadline = time.monotonic() + PATIENCE_SECONDS
             while time.monotonic() < deadline:
                 if address not in self._workers():
                     raise _Lost(f"the worker {address} is lost") from None
                 time.sleep(TURN_SECONDS)
+            if isinstance(error, OSError):
+                raise RuntimeError(f"the Dask worker {address} cannot be reached: {error}") from error
             raise
 
     def _look_at(self, pending):

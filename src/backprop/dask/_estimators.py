@@ -8,6 +8,7 @@ import numpy as np
 import backprop.dask
 from backprop import _check, _estimator_base, _frames
 from backprop.dask import _collections
+from backprop.dask._cluster import Connection
 from backprop.dask._worker import of_partition
 from backprop.estimators import MLPClassifier, MLPRegressor
 
@@ -91,8 +92,8 @@ class _OnCluster:
     def _training_data(self, X, y, sample_weight, fresh, classes):
         parts = _collections.partitions(X, y, sample_weight)
         with backprop.dask.connected(self._call[2], len(parts)) as client:
-            found = client.gather(client.compute([
-                dask.delayed(_describe)(number, part, self._y_numeric) for number, part in enumerate(parts)]))
+            found = Connection(client).results([dask.delayed(_describe)(number, part, self._y_numeric)
+                                                for number, part in enumerate(parts)], "partition")
         found = [each for each in found if each is not None]
         if not found:
             raise ValueError("X is empty: none of its partitions holds a row")
