@@ -77,8 +77,10 @@ def state(net):
 
 # ---- results ---------------------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("long", [0.0, 1000.0, many.LONG], ids=["alone", "some alone", "side by side"])
 @pytest.mark.parametrize("n_threads", [1, 2, 5, None])
-def test_each_network_is_trained_as_by_its_own_train(n_threads):
+def test_each_network_is_trained_as_by_its_own_train(n_threads, long, monkeypatch):
+    monkeypatch.setattr(many, "LONG", long)
     nets = [case[0]() for case in CASES]
     histories = bp.train_many(nets, [case[1] for case in CASES], n_threads, options=[options_of(c) for c in CASES])
     for case, net, history in zip(CASES, nets, histories):
@@ -281,8 +283,10 @@ def test_a_parameter_that_is_not_finite_is_found_in_every_network():
 
 # ---- Ctrl-C, threads, forks ------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("long", [many.LONG, np.inf], ids=["alone", "side by side"])
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_ctrl_c_is_heard_and_leaves_whole_epochs(n_threads):
+def test_ctrl_c_is_heard_and_leaves_whole_epochs(n_threads, long, monkeypatch):
+    monkeypatch.setattr(many, "LONG", long)
     nets = [bp.Network([3, 4, 2], seed=k) for k in range(70)]
     sent, threads = [], threading.active_count()
 
@@ -298,7 +302,8 @@ def test_ctrl_c_is_heard_and_leaves_whole_epochs(n_threads):
     timer.join()
     assert threading.active_count() == threads, threading.enumerate()
     reasons = [None if net.history is None else net.history.stop_reason for net in nets]
-    assert set(reasons) == {None, "interrupted"} and 0 < reasons.count("interrupted") <= 32 * n_threads
+    most = n_threads if long < np.inf else many.SIDE_BY_SIDE * n_threads
+    assert set(reasons) == {None, "interrupted"} and 0 < reasons.count("interrupted") <= most
     assert all(net.epochs_trained == (0 if net.history is None else len(net.history)) for net in nets)
     net = next(net for net in nets if net.history is not None and net.epochs_trained)
     own = bp.Network([3, 4, 2], seed=nets.index(net))
@@ -323,7 +328,9 @@ def test_ctrl_c_within_long_epochs_validations_and_solvers():
 
 @pytest.mark.parametrize("error", [MemoryError, SystemExit])
 @pytest.mark.parametrize("at", [1, 3])
-def test_no_network_stays_locked_where_the_core_has_no_memory(error, at, monkeypatch):
+@pytest.mark.parametrize("long", [0.0, many.LONG], ids=["alone", "side by side"])
+def test_no_network_stays_locked_where_the_core_has_no_memory(error, at, long, monkeypatch):
+    monkeypatch.setattr(many, "LONG", long)
     nets, calls, core = [bp.Network([3, 4, 2], seed=k) for k in range(5)], [], many.core
 
     class Failing:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SIDE_BY_SIDE = 32       # most networks that a worker trains at a time
+LONG = 2e6              # work of a job, parameters times rows, that wants no others beside it: some 0.4 ms
 SHARES = 4              # a worker takes this part of an even share of the work that is left: the last are short
 REFRESH_SECONDS = 0.1   # of the progress bar
 _OWN = ("self", "X", "Y", "sample_weight", "n_threads", "progress")     # the parameters of train that are no options
@@ -294,7 +295,8 @@ class _Pool:
         """What a thread does: a handful of networks after the other."""
         try:
             while not self.stopped and (tasks := self.take()):
-                self.train(tasks)
+                for group in _groups(tasks):
+                    self.train(group)
         except BaseException as error:                   # none is expected here
             self.stopped, self.fatal = True, error
         finally:
@@ -349,6 +351,21 @@ class _Pool:
         with self.lock:
             self.done += 1
         return None
+
+
+def _groups(tasks):
+    """The tasks to train side by side; one whose jobs are long is alone, and works on the memory of the one before,
+    which the processor has at hand."""
+    together = []
+    for task in tasks:
+        _, network, options, train = task
+        epochs = 1 if options.manner.listened else options.epochs          # in one job
+        if network._n_parameters * len(train) * epochs > LONG:
+            yield [task]
+        else:
+            together.append(task)
+    if together:
+        yield together
 
 
 def _bar(total):
