@@ -1,5 +1,6 @@
 """Streams: the bits of training in memory, chunk by chunk, in bounded memory; what goes wrong leaves nothing behind."""
 
+import functools
 import gzip
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -117,6 +119,54 @@ def test_every_format_gives_the_bits_of_memory(files, name, rows, monkeypatch):
     assert_array_equal(net.parameters, expected.parameters)
     assert stream.n_features == 5 and stream.n_targets == 1 and stream.classes is None
     assert stream.n_rows in (203, None)
+
+
+def test_what_makes_the_chunks_is_called_for_every_epoch(threads):
+    """A generator, which gives its chunks once, is for one epoch; its function is for any number."""
+    calls = []
+
+    def chunks(size=50):
+        calls.append(size)
+        yield from pieces(size)
+
+    class Table:
+        def chunks(self):
+            return chunks(7)
+
+    expected, history = in_memory(batch_size=8)
+    for X in (chunks, functools.partial(chunks, 20), Table().chunks, lambda: pieces(50)):
+        net = network()
+        assert net.train(X, epochs=2, batch_size=8, learning_rate=0.01).loss == history.loss
+        assert_array_equal(net.parameters, expected.parameters)
+    assert calls == [50, 50, 20, 20, 7, 7]
+    with pytest.raises(ValueError, match="X is an iterator .* the function that makes it, which is called for every"):
+        network().train(chunks(), epochs=2)
+    with pytest.raises(TypeError, match=r"X\(\) must be an iterable of chunks, got NoneType"):
+        network().train(lambda: None)
+
+
+def test_a_memory_mapped_array_is_not_copied(tmp_path):
+    mapped = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float64, (100_000, 40))
+    target = np.lib.format.open_memmap(tmp_path / "y.npy", "w+", np.float64, (100_000, 1))
+    net = bp.Network([40, 2, 1], seed=0)
+    tracemalloc.start()
+    try:
+        net.train(mapped, target, batch_size=64)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert net.epochs_trained == 1 and peak < mapped.nbytes / 16         # the order of visits is 1/40
+
+
+@pytest.mark.parametrize("call", [
+    lambda net, stream: net.train(stream, Y), lambda net, stream: net.predict(stream),
+    lambda net, stream: net.evaluate(stream, Y), lambda net, stream: bp.Ensemble([net]).train(stream, Y),
+    lambda net, stream: bp.grid([5, 1], stream, Y, {"epochs": [1]})],
+    ids=["train", "predict", "evaluate", "Ensemble", "grid"])
+def test_a_stream_in_the_place_of_an_array_is_named(files, call):
+    path, target, _ = files["npy"]
+    with pytest.raises(TypeError, match="X must be an array of numbers, got Stream; Network.train alone takes"):
+        call(network(), data.stream(path, target))
 
 
 def test_memory_mapped_arrays_and_teams(files, tmp_path):

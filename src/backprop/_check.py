@@ -129,6 +129,10 @@ def _first_text(value):
 
 
 def _from_objects(raw, name):
+    if raw.ndim == 0:
+        item = raw.item()
+        hint = "; Network.train alone takes a stream, and without Y" if hasattr(item, "epoch") else ""
+        raise TypeError(f"{name} must be an array of numbers, got {_kind(item)}{hint}")
     for index, item in np.ndenumerate(raw):
         if isinstance(item, (list, tuple, np.ndarray)):
             raise ValueError(f"{name} is ragged: element {_where(index)} is a {_kind(item)} of length {len(item)}")
@@ -157,8 +161,8 @@ def _where(index):
 
 def finite(values, name) -> None:
     """Raise ValueError with row and column if the float64 array `values` holds NaN or inf."""
-    if np.isfinite(values).all():
-        return
+    if core.is_finite(values.reshape(-1)) if values.size and is_ready(values) else np.isfinite(values).all():
+        return                                           # the first without a mask, for an array that a file holds
     index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
     bad = values[index]
     what = "NaN" if np.isnan(bad) else "infinity"

@@ -602,9 +602,10 @@ class Network:
         ----------
         X, Y : array_like
             (n, n_0) inputs, also sparse (SciPy's), and (n, n_L) targets; (n,) targets serve a network with one output.
-            Never changed. Or X alone: a `backprop.data.stream`, or an iterable of chunks (X, Y) or (X, Y, weights) of
-            any number of rows, which are read while the ones before are trained on. Batches run across the borders of
-            chunks. The order is the stream's, whatever `shuffle` says; weights are used as they are.
+            Never changed. Or X alone: a `backprop.data.stream`, an iterable of chunks (X, Y) or (X, Y, weights) of any
+            number of rows, or a function that gives one for an epoch; chunks are read while the ones before are trained
+            on. Batches run across the borders of chunks. The order is the stream's, whatever `shuffle` says; weights
+            are used as they are.
         epochs : int, default 1
             Passes over the data.
         batch_size : int or "full", default 1

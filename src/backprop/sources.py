@@ -5,6 +5,8 @@ with a ragged batch. The core trains on a part as on any array. Where a part beg
 across the borders of chunks, and a part is made while the one before is trained on (`beside`).
 """
 
+import functools
+import inspect
 import numbers
 import threading
 
@@ -18,11 +20,17 @@ BESIDE_SECONDS = 1e-3        # training that lasts less is not worth a thread be
 
 
 def is_chunks(X):
-    """Whether X is a stream or an iterable of chunks, as opposed to an array, to its lists or to anything else."""
+    """Whether X is a stream, an iterable of chunks or a function that gives one, and not an array or anything else."""
     if isinstance(X, (list, tuple)) and X and isinstance(X[0], (list, tuple)):
         return not (X[0] and isinstance(X[0][0], numbers.Real))
-    return hasattr(X, "epoch") or (hasattr(X, "__iter__") and not hasattr(X, "__array__") and not hasattr(X, "tocsr")
-                                   and not isinstance(X, (str, bytes, dict, set)))
+    if hasattr(X, "epoch") or _is_function(X):
+        return True
+    return (hasattr(X, "__iter__") and not hasattr(X, "__array__") and not hasattr(X, "tocsr")
+            and not isinstance(X, (str, bytes, dict, set)))
+
+
+def _is_function(X):
+    return inspect.isroutine(X) or isinstance(X, functools.partial)
 
 
 class Chunks:
@@ -31,8 +39,9 @@ class Chunks:
     Parameters
     ----------
     network : Network
-    chunks : iterable
-        With a method `epoch(number)`, as a `backprop.data.Stream` has one, or iterated over for every epoch.
+    chunks : iterable or function
+        With a method `epoch(number)`, as a `backprop.data.Stream` has one, or iterated over for every epoch; a function
+        gives the iterable of an epoch.
     epochs : int
         How many are to be trained.
     """
@@ -40,7 +49,8 @@ class Chunks:
     def __init__(self, network, chunks, epochs):
         if epochs > 1 and hasattr(chunks, "__next__"):
             raise ValueError(f"X is an iterator ({type(chunks).__name__}), which gives its chunks only once, and "
-                             f"epochs={epochs}: pass epochs=1, a list of chunks, or a bp.data.stream")
+                             f"epochs={epochs}: pass epochs=1, a list of chunks, a bp.data.stream, or the function "
+                             "that makes it, which is called for every epoch")
         self.network, self.chunks = network, chunks
 
     def record(self):
@@ -50,6 +60,10 @@ class Chunks:
     def examples(self, number):
         """The checked chunks of an epoch, by its number over the network's life, from 0."""
         chunks = self.chunks.epoch(number) if hasattr(self.chunks, "epoch") else self.chunks
+        if _is_function(chunks):
+            chunks = chunks()
+            if not hasattr(chunks, "__iter__"):
+                raise TypeError(f"X() must be an iterable of chunks, got {type(chunks).__name__}")
         for position, chunk in enumerate(chunks):
             try:
                 examples = self._checked(chunk)
