@@ -9,6 +9,7 @@ told from a slow computation otherwise. A scheduler that does not answer, or is 
 import gc
 import logging
 import time
+from concurrent.futures import CancelledError
 
 import distributed
 
@@ -21,6 +22,7 @@ SILENCE_SECONDS = 30.0   # a worker that does not answer a ping, or a scheduler 
 EMPTY_SECONDS = 40.0     # a cluster without workers is reported after this
 PATIENCE_SECONDS = 2.0   # after a failed call, for the scheduler to notice a loss
 MAX_LOSSES = 3           # workers lost in a row, without an answer in between
+CANCELLED = "cancelled, as by client.cancel or client.restart, or data that cannot be made again are lost with a worker"
 
 
 class _Lost(Exception):
@@ -71,7 +73,11 @@ class Connection:
     def _value(self, future, what, address=None):
         """What a future comes to, as `_wait` waits for it."""
         self._wait(future, what, address)
-        return future.result(timeout=SILENCE_SECONDS)
+        try:
+            return future.result(timeout=SILENCE_SECONDS)
+        except (TimeoutError, CancelledError):   # between the two: gone with its worker or the client
+            self._workers()
+            raise RuntimeError(f"{what}: {CANCELLED}") from None
 
     def _wait(self, future, what, address=None):
         """Until a future is done, whose value stays where it is; raises what it raises."""
@@ -86,8 +92,7 @@ class Connection:
                 break
         if future.status in ("lost", "cancelled"):
             self._workers()                      # or it is the client that is gone
-            raise RuntimeError(f"{what}: cancelled, as by client.cancel or client.restart, or data that cannot be made "
-                               "again are lost with a worker")
+            raise RuntimeError(f"{what}: {CANCELLED}")
         if future.status == "error":
             error = future.exception(timeout=SILENCE_SECONDS)
             if type(error).__name__ == "KilledWorker":

@@ -125,10 +125,10 @@ def many(task):
 
 def _vmapped(task, parts):
     k, n, batches = len(task), task.X.shape[1], task.X.shape[1] // task.batch_size
-    X = jnp.asarray(task.X.reshape(parts, k // parts, batches, task.batch_size, -1))
-    Y = jnp.asarray(task.Y.reshape(parts, k // parts, batches, task.batch_size, -1))
     if n % task.batch_size:
         raise ValueError("batches of unequal size")
+    X = jnp.asarray(task.X.reshape(parts, k // parts, batches, task.batch_size, -1))
+    Y = jnp.asarray(task.Y.reshape(parts, k // parts, batches, task.batch_size, -1))
 
     def step(parameters, example):
         x, y = example
