@@ -135,9 +135,9 @@ def test_what_ends_a_training_within_a_round(cluster, name, mode):
         Break(lambda: action(client), within=True).ends(client, words, epochs=10**6, **options)
 
 
-def test_workers_told_to_retire_change_no_bit(expected):
+def test_workers_told_to_retire_change_no_bit(cluster, expected):
     """Dask keeps a worker that holds actors; it may go when the training has ended, of which nothing is left there."""
-    with cluster_of(2) as cluster, distributed.Client(cluster) as client:
+    with distributed.Client(cluster) as client:
         there = list(client.nthreads())
         for mode, options in MODES.items():
             net, retirement = network(), Break(lambda: client.retire_workers(there))
