@@ -187,6 +187,12 @@ def test_failures_are_reported_at_the_end_and_lose_nothing(n_threads):
     assert rest.indices == (33,)
 
 
+def test_no_others_are_told_of_where_all_have_failed():
+    nets = [bp.Network([3, 4, 2], hidden="identity", seed=k) for k in range(3)]
+    with pytest.raises(bp.errors.TrainingErrors, match="^3 of 3 networks failed; the first is network 0: Divergence"):
+        bp.train_many(nets, (X, Y), epochs=5, learning_rate=1e200)
+
+
 def test_failures_can_stand_among_the_results():
     nets = [bp.Network([3, 2], seed=k) for k in range(5)]
     data = [(X, Y), (np.full((2, 3), np.nan), Y[:2]), (X, Y), (X, Y[:7]), ([(X, Y)], None)]
@@ -615,7 +621,11 @@ def test_a_grid_prints_as_a_table():
     ({"parameters": {"epochs": []}}, ValueError, "a name without values"),
     ({"parameters": {"validation": [0.1]}}, ValueError, "validation is the same for all points"),
     ({"parameters": {"epochs": [1, -1]}}, ValueError, r"options\[1\]: epochs must be at least 0"),
-    ({"parameters": {"nonsense": [1]}}, TypeError, "unexpected option 'nonsense'"),
+    ({"parameters": {"nonsense": [1]}}, TypeError,
+     "grid got an unexpected option 'nonsense'; options are those of Network, sizes, .* and of train, epochs, "),
+    ({"parameters": [{"epochs": [1]}, {"momentum": [1]}]}, TypeError, "grid got an unexpected option 'momentum'"),
+    ({"parameters": {"n_threads": [1, 2]}}, TypeError, "grid got an unexpected option 'n_threads'"),
+    ({"hiden": "relu"}, TypeError, "grid got an unexpected option 'hiden'"),
     ({"validation": None}, ValueError, "a grid needs data to score its points on"),
     ({"validation": 2.0}, ValueError, "validation must be less than 1"),
     ({"score": "val_r2"}, ValueError, "score='val_r2' is no column"),

@@ -146,7 +146,7 @@ def _dataset(dataset, name):
 
 
 @cache
-def _defaults():
+def defaults():
     """The options of `Network.train` that `train_many` takes, with their defaults."""
     parameters = inspect.signature(Network.train).parameters
     return {name: parameter.default for name, parameter in parameters.items() if name not in _OWN}
@@ -162,7 +162,7 @@ def _arguments(options, common, n):
         if common.get("checkpoint_path") is not None and n > 1:
             raise ValueError("checkpoint_path would be one file for all networks; give each its own: "
                              "options=[{'checkpoint_path': ...}, ...]")
-        return [Arguments(**{**_defaults(), **common}, progress=False, n_threads=1)] * n if n else []
+        return [Arguments(**{**defaults(), **common}, progress=False, n_threads=1)] * n if n else []
     if isinstance(options, dict) or not hasattr(options, "__iter__") or getattr(options, "ndim", 1) == 0:
         raise TypeError(f"options must be a list of one dict for each network, got {type(options).__name__}; those for "
                         "all are keywords of train_many")
@@ -181,7 +181,7 @@ def _arguments(options, common, n):
             key = arguments = None
         if arguments is None:
             try:
-                arguments = Arguments(**{**_defaults(), **values}, progress=False, n_threads=1)
+                arguments = Arguments(**{**defaults(), **values}, progress=False, n_threads=1)
             except (ValueError, TypeError) as error:
                 raise _of_network(error, f"options[{i}]") from None
             if key is not None:
@@ -192,9 +192,9 @@ def _arguments(options, common, n):
 
 def _known(options, where):
     for name in options:
-        if name not in _defaults():
+        if name not in defaults():
             hint = "; the data's weights are the third of (X, Y, sample_weight)" if name == "sample_weight" else ""
-            raise TypeError(f"{where} got an unexpected option {name!r}{hint}; options are {', '.join(_defaults())}")
+            raise TypeError(f"{where} got an unexpected option {name!r}{hint}; options are {', '.join(defaults())}")
 
 
 def _of_network(error, name):
@@ -238,9 +238,10 @@ def _errors(failed, results):
     indices = sorted(failed)
     first = failed[indices[0]]
     histories = [None if i in failed else result for i, result in enumerate(results)]
+    others = ", and the others are trained" if len(failed) < len(results) else ""
     return TrainingErrors(
-        f"{len(failed)} of {len(results)} networks failed, and the others are trained; the first is network "
-        f"{indices[0]}: {type(first).__name__}: {first}", [failed[i] for i in indices], indices, histories)
+        f"{len(failed)} of {len(results)} networks failed{others}; the first is network {indices[0]}: "
+        f"{type(first).__name__}: {first}", [failed[i] for i in indices], indices, histories)
 
 
 # ---- the workers -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from backprop import _check, examples, metrics
 from backprop.errors import TrainingErrors
 from backprop.history import History, cell
-from backprop.many import train_many
+from backprop.many import defaults, train_many
 from backprop.network import Network
 
 if TYPE_CHECKING:
@@ -139,6 +139,10 @@ def grid(sizes: Sequence[int], X: ArrayLike, Y: ArrayLike, parameters: Mapping[s
     if not isinstance(score, str):
         raise TypeError(f"score must be the name of a column of the history, got {_check.shown(score)}")
     combinations = _combinations(parameters)
+    for name in {**dict.fromkeys(common), **dict.fromkeys(itertools.chain(*combinations))}:
+        if name not in _OF_NETWORK and name not in defaults():
+            raise TypeError(f"grid got an unexpected option {name!r}; options are those of Network, "
+                            f"{', '.join(_OF_NETWORK)}, and of train, {', '.join(defaults())}")
     chosen = [{"sizes": sizes, "seed": seed, **common, **combination} for combination in combinations]
     networks = [Network(**{name: value for name, value in each.items() if name in _OF_NETWORK}) for each in chosen]
     options = [{name: value for name, value in each.items() if name not in _OF_NETWORK} for each in chosen]
