@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from backprop import _check, _sparse, metrics
+from backprop import _check, _frames, _sparse, metrics
 from backprop._dispatch import core
 from backprop._sparse import is_sparse
 from backprop.errors import sklearn_or_own
@@ -102,6 +102,9 @@ def r2(Y, P, weight=None):
     return float(metrics.r2(Y, P, weight))
 
 
+_REAL = "?bBhHiIlLqQefd"                    # kinds of numbers that become float64 without a warning
+
+
 # ---- data in ---------------------------------------------------------------------------------------------------------
 
 def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
@@ -154,11 +157,56 @@ def _is_plain_target(y, rows, y_numeric):
             and y.dtype.isnative and (y.dtype.kind != "f" or bool(np.isfinite(y).all())))
 
 
-def is_plain_row(estimator, X):
-    """Whether X is one row that needs no gate: a finite, contiguous float64 array, and no names to compare."""
-    return (type(X) is np.ndarray and X.dtype == np.float64 and X.flags.carray
-            and X.shape == (1, estimator.n_features_in_)
-            and "feature_names_in_" not in estimator.__dict__ and bool(np.isfinite(X).all()))
+def one_row(estimator, X):
+    """(d,) finite float64 values of an X that is one row with the width and the names of the fit, past scikit-learn's gate,
+    which costs more than the network; None for all that the gate has to look at.
+
+    One row is an array of real numbers, a nested list, or a frame of pandas or polars. Where the fit had names and X has
+    none, the gate's warning is given here.
+    """
+    names = estimator.__dict__.get("feature_names_in_")
+    if type(X) is np.ndarray:
+        row = X[0] if X.ndim == 2 and len(X) == 1 else None
+    elif type(X) in (list, tuple):
+        row = _listed(X[0]) if len(X) == 1 else None
+    elif names is not None and _frames.is_frame(X):
+        row, names = _listed(_frames.one_row(X, names.tolist())), None
+    else:
+        row = None
+    if row is None or row.ndim != 1 or len(row) != estimator.n_features_in_ or row.dtype.char not in _REAL:
+        return None
+    if not _check.is_ready(row):
+        row = row.astype(np.float64)
+    if not core.is_finite(row):
+        return None
+    if names is not None:
+        _warn_of_no_names(estimator)
+    return row
+
+
+def _listed(row):
+    """A row of numbers as an array; None for what cannot be one."""
+    if type(row) is np.ndarray:
+        return row
+    try:
+        return np.array(row) if type(row) in (list, tuple) else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _warn_of_no_names(estimator):
+    """scikit-learn's warning of rows without the names that the fit had."""
+    name = type(estimator).__name__
+    warnings.warn(f"X does not have valid feature names, but {name} was fitted with feature names", stacklevel=5)
+
+
+def is_single(X):
+    """Whether X is float32 throughout."""
+    dtype = getattr(X, "dtype", None)
+    if dtype is None:
+        kinds = getattr(X, "dtypes", ())
+        return len(kinds) > 0 and all(kind == np.float32 for kind in kinds)
+    return dtype == np.float32
 
 
 def _check_shape(y, rows):
@@ -195,7 +243,9 @@ def _rows_without_sklearn(estimator, X, reset):
         raise ValueError(f"X has {out.shape[1]} features, but {type(estimator).__name__} is expecting "
                          f"{estimator.n_features_in_} features as input")
     known = getattr(estimator, "feature_names_in_", None)
-    if known is not None and names is not None and not np.array_equal(known, names):
+    if known is not None and names is None:
+        _warn_of_no_names(estimator)
+    elif known is not None and not np.array_equal(known, names):
         raise ValueError("The feature names should match those that were passed during fit: "
                          f"{known.tolist()}, got {names.tolist()}")
     return out

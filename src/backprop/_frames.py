@@ -27,6 +27,16 @@ def numbers(value, name):
     return out
 
 
+def one_row(value, names):
+    """The values of a frame of one row whose columns are the strings `names`, an array or a tuple; None for any other."""
+    columns = getattr(value, "columns", None)            # an Index of pandas, a list of polars
+    if columns is None or len(value) != 1:
+        return None
+    if type(columns) is list:
+        return value.row(0) if columns == names else None
+    return value.to_numpy()[0] if columns.tolist() == names else None
+
+
 def labels(value, name):
     """A series of labels as an array, strings as such and not as objects; ValueError where one is missing."""
     if hasattr(value, "columns"):

@@ -27,6 +27,8 @@ RATED = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop")    # rules that `l
 class MLP(CallbackSupportMixin, Estimator):
     """Base of the two; not to be used itself."""
 
+    _single = False              # fitted on float32: so are the public arrays, while the network has float64
+
     # ---- parameters --------------------------------------------------------------------------------------------------
 
     def _optimizer_of_solver(self):
@@ -176,8 +178,9 @@ class MLP(CallbackSupportMixin, Estimator):
     def _training_data(self, X, y, sample_weight, fresh, classes):
         """(examples, network) of checked arguments; X may be sparse, and stays so."""
         self._loss()                                     # checked before anything compares it with a name
-        X, y = _estimator_base.validated(self, X, y, reset=fresh or not self._is_fitted(), check_y=self._check_y,
-                                         y_numeric=self._y_numeric)
+        if reset := fresh or not self._is_fitted():
+            self._single = _estimator_base.is_single(X)
+        X, y = _estimator_base.validated(self, X, y, reset=reset, check_y=self._check_y, y_numeric=self._y_numeric)
         if _estimator_base.is_sparse(y):
             y = y.toarray()
         Y, output = self._targets(_estimator_base.column(y), fresh, classes)
@@ -323,7 +326,8 @@ class MLP(CallbackSupportMixin, Estimator):
     def _arrays(self, name):
         network = self.__dict__.get("network_")
         if network is not None:
-            return network.weights if name == "coefs_" else network.biases
+            arrays = network.weights if name == "coefs_" else network.biases
+            return [_read_only(array.astype(np.float32)) for array in arrays] if self._single else arrays
         if name in self.__dict__.get("_given", ()):
             return self._given[name]
         raise AttributeError(f"{type(self).__name__} has no {name}: it is not fitted yet")
@@ -342,7 +346,8 @@ class MLP(CallbackSupportMixin, Estimator):
 
     @property
     def coefs_(self) -> list:
-        """Weights, one (n_{l-1}, n_l) array per layer: writable views on those of `network_`."""
+        """Weights, one (n_{l-1}, n_l) array per layer: writable views on those of `network_`, or, after a fit on float32,
+        read-only copies in float32."""
         return self._arrays("coefs_")
 
     @coefs_.setter
@@ -351,7 +356,7 @@ class MLP(CallbackSupportMixin, Estimator):
 
     @property
     def intercepts_(self) -> list:
-        """Biases, one (n_l,) array per layer: writable views on those of `network_`."""
+        """Biases, one (n_l,) array per layer, likewise."""
         return self._arrays("intercepts_")
 
     @intercepts_.setter
@@ -380,24 +385,19 @@ class MLP(CallbackSupportMixin, Estimator):
         if "network_" not in self.__dict__:
             raise _estimator_base.not_fitted(self)
 
-    def _outputs(self, X):
-        """(n, n_L) outputs of the network."""
+    def _outputs(self, X, net_inputs=False):
+        """(n, n_L) outputs of the network, or their net inputs."""
         self._check_fitted()
-        return self.network_.predict(_estimator_base.inputs(self, X))
+        network = self.network_._of_net_inputs() if net_inputs else self.network_
+        row = _estimator_base.one_row(self, X)
+        if row is not None:
+            with contextlib.suppress(ValueError):        # of parameters that are not finite; said below
+                return network.predict_one(row).reshape(1, -1)
+        return network.predict(_estimator_base.inputs(self, X))
 
-    def _one(self, X):
-        """(n_L,) output for the one row of a plain float64 array; None for everything that wants the general path.
-
-        `predict_one` checks width and finiteness itself; what it refuses gets the general path's message.
-        """
-        fitted = self.__dict__
-        if type(X) is np.ndarray and X.ndim == 2 and len(X) == 1 and X.dtype == np.float64 and "network_" in fitted \
-                and "feature_names_in_" not in fitted:
-            try:
-                return fitted["network_"].predict_one(X[0])
-            except ValueError:
-                return None
-        return None
+    def _rounded(self, P, X):
+        """P in float32 where the rows of the fit and these are."""
+        return P.astype(np.float32) if self._single and _estimator_base.is_single(X) else P
 
     # ---- files -------------------------------------------------------------------------------------------------------
 
@@ -427,7 +427,7 @@ class MLP(CallbackSupportMixin, Estimator):
         return {"feature_names": None if names is None else list(names), "progress": dict(vars(self._progress_)),
                 "n_iter": self.n_iter_, "loss": float(self.loss_), "best_loss": self.best_loss_,
                 "validation_scores": self.validation_scores_, "split_seed": self.__dict__.get("_split_seed_"),
-                "loss_curve": self.loss_curve_}
+                "loss_curve": self.loss_curve_, **({"single": True} if self._single else {})}
 
     def _restore(self, network, fitted):
         """The state that `_fitted_properties` described."""
@@ -442,8 +442,14 @@ class MLP(CallbackSupportMixin, Estimator):
         self.loss_, self.best_loss_, self.loss_curve_ = fitted["loss"], fitted["best_loss"], fitted["loss_curve"]
         self.validation_scores_ = scores
         self.best_validation_score_ = max(scores) if scores else None
+        self._single = bool(fitted.get("single"))
         if fitted["split_seed"] is not None:
             self._split_seed_ = fitted["split_seed"]
+
+
+def _read_only(array):
+    array.flags.writeable = False
+    return array
 
 
 @contextlib.contextmanager
