@@ -158,11 +158,10 @@ def _is_plain_target(y, rows, y_numeric):
 
 
 def one_row(estimator, X):
-    """(d,) finite float64 values of an X that is one row with the width and the names of the fit, past scikit-learn's gate,
-    which costs more than the network; None for all that the gate has to look at.
+    """(d,) finite float64 values of an X that is one row with the width and the names of the fit; None for any other.
 
-    One row is an array of real numbers, a nested list, or a frame of pandas or polars. Where the fit had names and X has
-    none, the gate's warning is given here.
+    scikit-learn's gate costs more than the network, so what is plainly right goes past it: an array of real numbers, a
+    nested list, a frame of pandas or polars. Where the fit had names and X has none, the gate's warning is given here.
     """
     names = estimator.__dict__.get("feature_names_in_")
     if type(X) is np.ndarray:

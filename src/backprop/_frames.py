@@ -28,7 +28,7 @@ def numbers(value, name):
 
 
 def one_row(value, names):
-    """The values of a frame of one row whose columns are the strings `names`, an array or a tuple; None for any other."""
+    """The values of a frame of one row with the columns `names`, as an array or a tuple; None for any other."""
     columns = getattr(value, "columns", None)            # an Index of pandas, a list of polars
     if columns is None or len(value) != 1:
         return None

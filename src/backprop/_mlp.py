@@ -346,8 +346,8 @@ class MLP(CallbackSupportMixin, Estimator):
 
     @property
     def coefs_(self) -> list:
-        """Weights, one (n_{l-1}, n_l) array per layer: writable views on those of `network_`, or, after a fit on float32,
-        read-only copies in float32."""
+        """Weights, one (n_{l-1}, n_l) array per layer: writable views on those of `network_`, or read-only copies in
+        float32 after a fit on float32."""
         return self._arrays("coefs_")
 
     @coefs_.setter

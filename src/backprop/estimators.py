@@ -281,10 +281,12 @@ class MLPClassifier(ClassifierMixin, MLP):
     def _refuse_rare(self, Y):
         if self._labels.kind == "binary" and len(self.classes_) == 2:
             ones = int((Y[:, 0] > 0).sum())
-            rare = [label for label, count in zip(self.classes_.tolist(), (len(Y) - ones, ones)) if count < 2]
-            if rare:
-                raise ValueError("The least populated classes in y have only 1 member, which is too few to hold out a "
-                                 f"part of each class. Classes with too few members are: {rare}")
+            rare = [value for value, count in ((False, len(Y) - ones), (True, ones)) if count < 2]
+            if rare:                                     # our words, those of scikit-learn 1.6 in them, those of 1.9
+                raise ValueError("The least populated class in y has only 1 member, too few to hold out a part of it: "
+                                 f"{[self.classes_.tolist()[value] for value in rare]} (The least populated classes in "
+                                 "y have only 1 member. Classes with too few members are: "
+                                 f"{[str(value) for value in rare]})")
 
     def _validation_score(self, network, held):
         P = network.predict(held.X)
