@@ -114,8 +114,9 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
     """
     X, y = _check.unmasked(X, "X"), _check.unmasked(y, "y")
     if validate_data is not None:
-        if _is_plain(X) and _is_plain_target(y, len(X), y_numeric):        # what is left is the columns' number
-            validate_data(estimator, X, y, reset=reset, skip_check_array=True)
+        if _is_plain(X) and _is_plain_target(y, len(X), y_numeric) and (reset or _is_as_fitted(estimator, X)):
+            if reset:
+                _keep_columns(estimator, X.shape[1], None)
             return X, y
         try:
             return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
@@ -139,6 +140,8 @@ def inputs(estimator, X):
     """X of a prediction, checked against the columns of the fit: finite float64 (n, d), dense or CSR."""
     X = _check.unmasked(X, "X")
     if validate_data is not None:
+        if _is_plain(X) and _is_as_fitted(estimator, X):
+            return X
         try:
             return validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, order="C", reset=False)
         except (ValueError, TypeError, OverflowError) as error:
@@ -149,6 +152,19 @@ def inputs(estimator, X):
 def _is_plain(X):
     """Whether X needs no conversion and has no names: one pass over it, where scikit-learn's gate makes several."""
     return _check.is_ready(X) and X.ndim == 2 and X.size > 0 and core.is_finite(X.reshape(-1))
+
+
+def _is_as_fitted(estimator, X):
+    """Whether a plain X has the width of the fit, which was without names, too."""
+    return X.shape[1] == estimator.n_features_in_ and "feature_names_in_" not in estimator.__dict__
+
+
+def _keep_columns(estimator, width, names):
+    """What later calls are compared with; names is None where X has none."""
+    estimator.n_features_in_ = width
+    estimator.__dict__.pop("feature_names_in_", None)
+    if names is not None:
+        estimator.feature_names_in_ = names
 
 
 def _is_plain_target(y, rows, y_numeric):
@@ -233,10 +249,7 @@ def _rows_without_sklearn(estimator, X, reset):
     names = _names(X)
     out = _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X)
     if reset:
-        estimator.n_features_in_ = out.shape[1]
-        estimator.__dict__.pop("feature_names_in_", None)
-        if names is not None:
-            estimator.feature_names_in_ = names
+        _keep_columns(estimator, out.shape[1], names)
         return out
     if out.shape[1] != estimator.n_features_in_:
         raise ValueError(f"X has {out.shape[1]} features, but {type(estimator).__name__} is expecting "
@@ -343,4 +356,13 @@ def random_state(seed):
         return np.random.mtrand._rand
     if isinstance(seed, (np.random.RandomState, np.random.Generator)):
         return seed
-    return np.random.RandomState(_check.integer(seed, "random_state", minimum=0, maximum=2**32 - 1))
+    source = np.random.RandomState(np.random.MT19937(_NoEntropy()))
+    source.seed(_check.integer(seed, "random_state", minimum=0, maximum=2**32 - 1))
+    return source
+
+
+class _NoEntropy(np.random.bit_generator.ISeedSequence):
+    """For a Mersenne Twister that is seeded at once: RandomState(seed) takes 90 µs to gather entropy and drop it."""
+
+    def generate_state(self, n_words, dtype=np.uint32):
+        return np.zeros(n_words, dtype)

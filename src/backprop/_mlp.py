@@ -48,7 +48,7 @@ class MLP(CallbackSupportMixin, Estimator):
         if name == "sgd" and momentum > 0.0:
             name = "nesterov" if nesterov else "momentum"
         name = "adam_eps_hat" if name == "adam" else name
-        hyper = optimizers.Optimizer(name).hyper
+        hyper = optimizers.TABLE[optimizers.NAMES.index(name)]["hyper"]
         taken = {key: value for key, value in given.items() if key in hyper}
         if name == "levenberg_marquardt":                # its gradient is another one: J'r of a quadratic model
             taken = {}
