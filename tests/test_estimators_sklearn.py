@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pytest
 import sklearn
+from scipy import sparse
 from sklearn import config_context, neural_network
 from sklearn.base import ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
@@ -308,6 +309,7 @@ ROWS = {
     "float64": lambda X: X, "float32": lambda X: X.astype(np.float32), "float16": lambda X: X.astype(np.float16),
     "long double": lambda X: X.astype(np.longdouble), "big-endian": lambda X: X.astype(">f8"),
     "int": lambda X: X.astype(int), "uint8": lambda X: X.astype(np.uint8), "bool": lambda X: X > 0,
+    "dates": lambda X: X.astype("M8[s]"), "times": lambda X: X.astype("m8[s]"),
     "objects": lambda X: X.astype(object), "strings": lambda X: X.astype(str), "complex": lambda X: X + 1j,
     "columns": np.asfortranarray, "strided": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
     "backwards": lambda X: X[:, ::-1],
@@ -375,6 +377,57 @@ def test_a_frame_of_one_row_is_what_the_general_path_says(estimator, library, fo
     row = frames.DataFrame(FRAMES[form]({name: values[3:4].tolist() for name, values in columns.items()}))
     for rows in (frames.DataFrame(columns), X):
         assert_same_answers(quiet(clone(estimator).fit, rows, CLASSES), row, monkeypatch)
+
+
+@each
+def test_frames_of_dates_are_no_numbers(estimator):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame(X, columns=list("abcde"))
+    model = quiet(clone(estimator).fit, frame, CLASSES)
+    for kind in ("M8[s]", "m8[s]"):
+        times = frame.astype(np.int64).astype(kind)
+        for call, *arguments in ((clone(estimator).fit, times, CLASSES), (model.predict, times),
+                                 (model.predict, times[:1])):
+            with pytest.raises(TypeError, match="X: column 'a' must hold numbers"):
+                call(*arguments)
+
+
+def outcome(call):
+    """What a call gives, or the class of its error."""
+    try:
+        return call().tolist()
+    except (ValueError, TypeError) as error:
+        return ValueError if isinstance(error, ValueError) else TypeError
+
+
+@each
+@pytest.mark.parametrize("form", [form for form in ROWS if form != "strings"])       # of which theirs reads numbers
+def test_scikit_learns_gate_lets_nothing_through_that_ours_refuses(estimator, form, monkeypatch):
+    rows, y = ROWS[form](X.copy()), CLASSES
+
+    def outcomes():
+        model = quiet(clone(estimator).fit, X, y)
+        return [outcome(lambda: model.predict(rows)),
+                outcome(lambda: quiet(clone(estimator).fit, rows, y).predict(rows))]
+
+    with_theirs = outcomes()
+    monkeypatch.setattr(_estimator_base, "validate_data", None)
+    assert with_theirs == outcomes()
+
+
+@each
+def test_sparse_targets_and_what_only_looks_like_data(estimator):
+    bits = sparse.csr_array((REAL > 0).astype(int))
+    if isinstance(estimator, bp.Perceptron):
+        with pytest.raises(TypeError, match=r"y is a sparse matrix; pass y.toarray\(\)"):
+            quiet(clone(estimator).fit, X, bits)
+    else:
+        np.testing.assert_array_equal(quiet(clone(estimator).fit, X, bits).predict(X),
+                                      quiet(clone(estimator).fit, X, bits.toarray()).predict(X))
+    model = quiet(clone(estimator).fit, X, CLASSES)
+    for value in (object(), lambda: X, {"a": 1.0}, 3.0, None):
+        with pytest.raises((TypeError, ValueError), match="X must be"):
+            model.predict(value)
 
 
 @pytest.mark.slow

@@ -108,12 +108,13 @@ _REAL = "?bBhHiIlLqQefd"                    # kinds of numbers that become float
 # ---- data in ---------------------------------------------------------------------------------------------------------
 
 def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
-    """(X, y) of a fit: X finite float64 (n, d), dense or CSR; y an array. Keeps width and names of the columns.
+    """(X, y) of a fit: X finite float64 (n, d), dense or CSR; y a dense array. Keeps width and names of the columns.
 
     `check_y(y)` raises our own error for targets that cannot be.
     """
     X, y = _check.unmasked(X, "X"), _check.unmasked(y, "y")
-    if validate_data is not None:
+    _check.not_sparse(y, "y")
+    if _is_scikit_learns(X):
         if _is_plain(X) and _is_plain_target(y, len(X), y_numeric) and (reset or _is_as_fitted(estimator, X)):
             if reset:
                 _keep_columns(estimator, X.shape[1], None)
@@ -123,7 +124,7 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
                                  y_numeric=y_numeric, reset=reset)
         except (ValueError, TypeError, OverflowError) as error:
             raise _in_our_words(error, lambda: _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X),
-                                lambda: y is None or is_sparse(y) or check_y(y),
+                                lambda: y is None or check_y(y),
                                 lambda: y is None or _check_shape(y, np.shape(X)[0])) from None
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
@@ -139,7 +140,7 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
 def inputs(estimator, X):
     """X of a prediction, checked against the columns of the fit: finite float64 (n, d), dense or CSR."""
     X = _check.unmasked(X, "X")
-    if validate_data is not None:
+    if _is_scikit_learns(X):
         if _is_plain(X) and _is_as_fitted(estimator, X):
             return X
         try:
@@ -147,6 +148,15 @@ def inputs(estimator, X):
         except (ValueError, TypeError, OverflowError) as error:
             raise _in_our_words(error, lambda: _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X)) from None
     return _rows_without_sklearn(estimator, X, False)
+
+
+def _is_scikit_learns(X):
+    """Whether scikit-learn's validation is the gate for X: not for dates, which it takes for numbers, nor for frames of
+    polars, whose names its older releases do not see."""
+    if validate_data is None or _frames.is_polars(X):
+        return False
+    kinds = [X.dtype] if hasattr(X, "dtype") else getattr(X, "dtypes", ())
+    return not any(getattr(kind, "kind", None) in ("m", "M") for kind in kinds)
 
 
 def _is_plain(X):
@@ -195,7 +205,7 @@ def one_row(estimator, X):
     if not core.is_finite(row):
         return None
     if names is not None:
-        _warn_of_no_names(estimator)
+        _warn_of_names(estimator, missing=True)
     return row
 
 
@@ -209,10 +219,11 @@ def _listed(row):
         return None
 
 
-def _warn_of_no_names(estimator):
-    """scikit-learn's warning of rows without the names that the fit had."""
+def _warn_of_names(estimator, missing):
+    """scikit-learn's warnings: of rows without the names that the fit had, and the other way round."""
     name = type(estimator).__name__
-    warnings.warn(f"X does not have valid feature names, but {name} was fitted with feature names", stacklevel=5)
+    warnings.warn(f"X does not have valid feature names, but {name} was fitted with feature names" if missing else
+                  f"X has feature names, but {name} was fitted without feature names", stacklevel=5)
 
 
 def is_single(X):
@@ -255,8 +266,8 @@ def _rows_without_sklearn(estimator, X, reset):
         raise ValueError(f"X has {out.shape[1]} features, but {type(estimator).__name__} is expecting "
                          f"{estimator.n_features_in_} features as input")
     known = getattr(estimator, "feature_names_in_", None)
-    if known is not None and names is None:
-        _warn_of_no_names(estimator)
+    if (known is None) != (names is None):
+        _warn_of_names(estimator, names is None)
     elif known is not None and not np.array_equal(known, names):
         raise ValueError("The feature names should match those that were passed during fit: "
                          f"{known.tolist()}, got {names.tolist()}")

@@ -14,6 +14,11 @@ def is_frame(value):
                for kind in type(value).__mro__)
 
 
+def is_polars(value):
+    """Whether `value` is a DataFrame of polars."""
+    return type(value).__module__.partition(".")[0] == "polars" and is_frame(value) and hasattr(value, "columns")
+
+
 def numbers(value, name):
     """A frame as (n, d) or a series as (n,) float64, perhaps not all finite.
 

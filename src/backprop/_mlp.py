@@ -180,9 +180,8 @@ class MLP(CallbackSupportMixin, Estimator):
         self._loss()                                     # checked before anything compares it with a name
         if reset := fresh or not self._is_fitted():
             self._single = _estimator_base.is_single(X)
-        X, y = _estimator_base.validated(self, X, y, reset=reset, check_y=self._check_y, y_numeric=self._y_numeric)
-        if _estimator_base.is_sparse(y):
-            y = y.toarray()
+        X, y = _estimator_base.validated(self, X, y.toarray() if _estimator_base.is_sparse(y) else y, reset=reset,
+                                         check_y=self._check_y, y_numeric=self._y_numeric)
         Y, output = self._targets(_estimator_base.column(y), fresh, classes)
         weight = self._with_class_weight(_estimator_base.sample_weights(sample_weight, X.shape[0]), Y)
         if weight is not None and not weight.all():      # a weight of 0 is the removal of the row
