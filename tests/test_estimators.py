@@ -79,6 +79,27 @@ def test_a_fit_on_float32_hands_out_float32_and_trains_in_float64(cls, y, tmp_pa
     assert fit(model, X, y).coefs_[0].dtype == np.float64 and model.coefs_[0].flags.writeable
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_assigned_layers_are_the_networks(dtype):
+    model = fit(bp.MLPRegressor(**SMALL), X.astype(dtype), REAL)
+    weights, biases, kept = model.coefs_, model.intercepts_, model.network_.weights[0].copy()
+    weights[-1], biases[0] = np.full((6, 1), 1 / 3), np.arange(6) / 7
+    for mine, net in ((weights, model.network_.weights), (biases, model.network_.biases)):
+        for array, view in zip(mine, net, strict=True):
+            np.testing.assert_array_equal(array, view.astype(dtype), strict=True)
+    assert (model.network_.weights[1] == 1 / 3).all() and (model.network_.biases[0] == np.arange(6) / 7).all()
+    np.testing.assert_array_equal(model.network_.weights[0], kept)
+    weights[:] = [np.zeros((4, 6)), np.ones((6, 1))]
+    assert not model.network_.weights[0].any() and (model.network_.weights[1] == 1).all()
+    for index, value, error, message in ((0, np.zeros((1, 1)), ValueError, "must have the shapes"),
+                                         (5, np.zeros((4, 6)), IndexError, "out of range"),
+                                         (0, np.full((4, 6), np.nan), ValueError, "NaN"),
+                                         (slice(1), [], ValueError, "must have the shapes")):
+        with pytest.raises(error, match=message):
+            weights[index] = value
+    assert not model.network_.weights[0].any() and type(pickle.loads(pickle.dumps(weights))) is list
+
+
 def test_float32_of_frames():
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     frame = pandas.DataFrame(X.astype(np.float32), columns=list("abcd"))

@@ -326,17 +326,18 @@ class MLP(CallbackSupportMixin, Estimator):
         network = self.__dict__.get("network_")
         if network is not None:
             arrays = network.weights if name == "coefs_" else network.biases
-            return [_read_only(array.astype(np.float32)) for array in arrays] if self._single else arrays
+            return _Layers([_read_only(array.astype(np.float32)) for array in arrays] if self._single else arrays,
+                           self, name)
         if name in self.__dict__.get("_given", ()):
             return self._given[name]
         raise AttributeError(f"{type(self).__name__} has no {name}: it is not fitted yet")
 
-    def _set_arrays(self, name, values):
+    def _set_arrays(self, name, values, layers=slice(None)):
         network = self.__dict__.get("network_")
         if network is None:
             self.__dict__.setdefault("_given", {})[name] = values
             return
-        views = network.weights if name == "coefs_" else network.biases
+        views = (network.weights if name == "coefs_" else network.biases)[layers]
         arrays = [_check.array(value, f"{name}[{l}]", view.ndim) for l, (value, view) in enumerate(zip(values, views))]
         if [array.shape for array in arrays] != [view.shape for view in views]:
             raise ValueError(f"{name} must have the shapes {[view.shape for view in views]}")
@@ -444,6 +445,25 @@ class MLP(CallbackSupportMixin, Estimator):
         self._single = bool(fitted.get("single"))
         if fitted["split_seed"] is not None:
             self._split_seed_ = fitted["split_seed"]
+
+
+class _Layers(list):
+    """`coefs_` or `intercepts_`: what is assigned to an item becomes the network's."""
+
+    def __init__(self, arrays, estimator, name):
+        super().__init__(arrays)
+        self._estimator, self._name = estimator, name
+
+    def __setitem__(self, layer, value):
+        if isinstance(layer, slice):
+            self._estimator._set_arrays(self._name, value, layer)
+        else:
+            layer = range(len(self))[layer]
+            self._estimator._set_arrays(self._name, [value], slice(layer, layer + 1))
+        super().__setitem__(slice(None), self._estimator._arrays(self._name))
+
+    def __reduce__(self):
+        return list, (list(self),)
 
 
 def _read_only(array):
