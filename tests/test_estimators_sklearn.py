@@ -163,10 +163,11 @@ def test_check_estimator_of_the_defaults(estimator):
     test_check_estimator(estimator)
 
 
-def test_check_estimator_of_the_stochastic_rule():
+@pytest.mark.parametrize("options", [{}, {"average": True}, {"pocket": True, "eta0": 0.1}], ids=str)
+def test_check_estimator_of_the_stochastic_rule(options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        results = check_estimator(bp.Perceptron(), expected_failed_checks=ORDER_MATTERS)
+        results = check_estimator(bp.Perceptron(**options), expected_failed_checks=ORDER_MATTERS)
     failed = {result["check_name"] for result in results if result["status"] not in ("passed", "skipped")}
     assert failed == set(ORDER_MATTERS)
 
