@@ -57,6 +57,57 @@ def test_it_is_the_network_that_the_parameters_describe(cls, y):
     assert len(model.history_) == model.n_iter_ == len(model.loss_curve_) == 8 and model.t_ == 8 * 60
 
 
+@both
+def test_a_fit_on_float32_hands_out_float32_and_trains_in_float64(cls, y, tmp_path):
+    single = X.astype(np.float32)
+    double, model = fit(cls(**SMALL), single.astype(np.float64), y), fit(cls(**SMALL), single, y)
+    model.save(tmp_path / "model")
+    for each in (model, bp.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+        for mine, other in zip([*each.coefs_, *each.intercepts_], [*double.coefs_, *double.intercepts_], strict=True):
+            assert mine.dtype == np.float32 and not mine.flags.writeable
+            np.testing.assert_array_equal(mine, other.astype(np.float32))
+        for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+            if hasattr(each, method):
+                for rows in (single, single[:1], sparse.csr_array(single)):
+                    found, exact = getattr(each, method)(rows), getattr(double, method)(rows.astype(np.float64))
+                    labels = method == "predict" and cls is bp.MLPClassifier
+                    np.testing.assert_array_equal(found, exact if labels else exact.astype(np.float32), strict=True)
+                    np.testing.assert_array_equal(getattr(each, method)(rows.astype(np.float64)), exact, strict=True)
+    np.testing.assert_array_equal(model.network_.weights[0], double.network_.weights[0], strict=True)
+    model.coefs_ = [2.0 * W for W in double.coefs_]
+    np.testing.assert_array_equal(model.network_.weights[0], 2.0 * double.network_.weights[0])
+    assert fit(model, X, y).coefs_[0].dtype == np.float64 and model.coefs_[0].flags.writeable
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_assigned_layers_are_the_networks(dtype):
+    model = fit(bp.MLPRegressor(**SMALL), X.astype(dtype), REAL)
+    weights, biases, kept = model.coefs_, model.intercepts_, model.network_.weights[0].copy()
+    weights[-1], biases[0] = np.full((6, 1), 1 / 3), np.arange(6) / 7
+    for mine, net in ((weights, model.network_.weights), (biases, model.network_.biases)):
+        for array, view in zip(mine, net, strict=True):
+            np.testing.assert_array_equal(array, view.astype(dtype), strict=True)
+    assert (model.network_.weights[1] == 1 / 3).all() and (model.network_.biases[0] == np.arange(6) / 7).all()
+    np.testing.assert_array_equal(model.network_.weights[0], kept)
+    weights[:] = [np.zeros((4, 6)), np.ones((6, 1))]
+    assert not model.network_.weights[0].any() and (model.network_.weights[1] == 1).all()
+    for index, value, error, message in ((0, np.zeros((1, 1)), ValueError, "must have the shapes"),
+                                         (5, np.zeros((4, 6)), IndexError, "out of range"),
+                                         (0, np.full((4, 6), np.nan), ValueError, "NaN"),
+                                         (slice(1), [], ValueError, "must have the shapes")):
+        with pytest.raises(error, match=message):
+            weights[index] = value
+    assert not model.network_.weights[0].any() and type(pickle.loads(pickle.dumps(weights))) is list
+
+
+def test_float32_of_frames():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame(X.astype(np.float32), columns=list("abcd"))
+    for given, dtype in ((frame, np.float32), (frame.assign(a=X[:, 0]), np.float64), (frame.assign(a=1), np.float64)):
+        model = fit(bp.MLPRegressor(**SMALL), given, REAL)
+        assert all(array.dtype == dtype for array in (*model.coefs_, model.predict(given), model.predict(given[:1])))
+
+
 @pytest.mark.parametrize("solver", [name for name in bp.optimizers.NAMES if name != "levenberg_marquardt"])
 def test_every_optimizer_is_a_solver(solver):
     before = fit(bp.MLPClassifier(**{**SMALL, "max_iter": 1}, learning_rate_init=1e-300, solver="sgd"), X, CLASSES)
@@ -166,7 +217,7 @@ def test_held_out_rows_have_every_class_and_the_best_parameters_come_back():
     shorter = fit(bp.MLPClassifier(**{**SMALL, "max_iter": at_best}, early_stopping=True, validation_fraction=0.2,
                                    n_iter_no_change=50, learning_rate_init=0.05), X, NAMES)
     np.testing.assert_array_equal(model.coefs_[0], shorter.coefs_[0])
-    with pytest.raises(ValueError, match="least populated classes.*yes"):
+    with pytest.raises(ValueError, match=r"least populated class in y .*: \['yes'\] \(.*\['True'\]\)"):
         fit(bp.MLPClassifier(early_stopping=True), X[:30], np.r_[["yes"], ["no"] * 29])
     with pytest.raises(ValueError, match="leaves none to train on"):
         fit(bp.MLPClassifier(early_stopping=True, validation_fraction=1.0), X, NAMES)

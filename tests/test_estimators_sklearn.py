@@ -1,5 +1,6 @@
 """Our estimators beside scikit-learn's: the same trajectories, its checks, its own tests, its tools."""
 
+import functools
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ import joblib
 import numpy as np
 import pytest
 import sklearn
+from scipy import sparse
 from sklearn import config_context, neural_network
 from sklearn.base import ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
@@ -21,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import backprop as bp
+from backprop import _estimator_base
 
 VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 N = 26                                                   # 26 = 3 * 7 + 5: the last batch is ragged
@@ -160,10 +163,11 @@ def test_check_estimator_of_the_defaults(estimator):
     test_check_estimator(estimator)
 
 
-def test_check_estimator_of_the_stochastic_rule():
+@pytest.mark.parametrize("options", [{}, {"average": True}, {"pocket": True, "eta0": 0.1}], ids=str)
+def test_check_estimator_of_the_stochastic_rule(options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        results = check_estimator(bp.Perceptron(), expected_failed_checks=ORDER_MATTERS)
+        results = check_estimator(bp.Perceptron(**options), expected_failed_checks=ORDER_MATTERS)
     failed = {result["check_name"] for result in results if result["status"] not in ("passed", "skipped")}
     assert failed == set(ORDER_MATTERS)
 
@@ -300,12 +304,154 @@ def test_callbacks_of_scikit_learns_protocol():
     assert counts.calls.count("begin") == len([call for call in counts.calls if call is None or call == (1,)])
 
 
+# ---- one row ---------------------------------------------------------------------------------------------------------
+
+ROWS = {
+    "float64": lambda X: X, "float32": lambda X: X.astype(np.float32), "float16": lambda X: X.astype(np.float16),
+    "long double": lambda X: X.astype(np.longdouble), "big-endian": lambda X: X.astype(">f8"),
+    "int": lambda X: X.astype(int), "uint8": lambda X: X.astype(np.uint8), "bool": lambda X: X > 0,
+    "dates": lambda X: X.astype("M8[s]"), "times": lambda X: X.astype("m8[s]"),
+    "objects": lambda X: X.astype(object), "strings": lambda X: X.astype(str), "complex": lambda X: X + 1j,
+    "columns": np.asfortranarray, "strided": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "backwards": lambda X: X[:, ::-1],
+    "unaligned": lambda X: np.frombuffer(b"." + X.tobytes(), np.uint8)[1:].view(np.float64).reshape(X.shape),
+    "list": lambda X: X.tolist(), "tuple": lambda X: tuple(map(tuple, X.tolist())), "list of arrays": list,
+    "list of objects": lambda X: X.astype(object).tolist(), "list with None": lambda X: [[None, *X[0, 1:]]],
+    "list with text": lambda X: [["a", *X[0, 1:]]], "list with a huge number": lambda X: [[10**400, *X[0, 1:]]],
+    "ragged": lambda X: [[[1.0], *X[0, 1:].tolist()]], "deep": lambda X: [X.tolist()], "flat": lambda X: X[0],
+    "narrow": lambda X: X[:, 1:], "narrow list": lambda X: X[:, 1:].tolist(),
+    "no rows": lambda X: X[:0], "empty": lambda X: [],
+    "NaN": lambda X: X * np.nan, "infinity": lambda X: (X + np.inf).tolist(),
+    "masked": lambda X: np.ma.masked_array(X), "masked value": lambda X: np.ma.masked_array(X, np.eye(*X.shape)),
+}
+FRAMES = {
+    "as fitted": lambda frame: frame, "mixed": lambda frame: {**frame, "a": [3], "b": [True]},
+    "whole numbers": lambda frame: dict.fromkeys(frame, [2]), "text": lambda frame: {**frame, "a": ["x"]},
+    "wrong order": lambda frame: dict(reversed(frame.items())),
+    "other names": lambda frame: {name.upper(): frame[name] for name in frame},
+    "missing": lambda frame: {**frame, "a": [None]}, "NaN": lambda frame: {**frame, "c": [float("nan")]},
+    "narrow": lambda frame: {name: frame[name] for name in "abcd"},
+    "no rows": lambda frame: {name: [] for name in frame},
+}
+
+
+def answers(model, row):
+    """What each method gives for a row: the array, or the error, with the warnings."""
+    found = {}
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                result = getattr(model, method, lambda row: None)(row)
+                result = None if result is None else (result.dtype, result.shape, result.tolist())
+            except (ValueError, TypeError) as error:
+                result = type(error), str(error)
+        found[method] = result, {(each.category, str(each.message)) for each in told}
+    return found
+
+
+def assert_same_answers(model, row, monkeypatch):
+    """The short way of one row tells what the way through scikit-learn's gate does."""
+    short = answers(model, row)
+    with monkeypatch.context() as patch:
+        patch.setattr(_estimator_base, "one_row", lambda estimator, X: None)
+        assert short == answers(model, row)
+
+
+@each
+@pytest.mark.parametrize("named", [False, True], ids=["", "fitted with names"])
+@pytest.mark.parametrize("form", ROWS)
+def test_one_row_of_any_form_is_what_the_general_path_says(estimator, named, form, monkeypatch):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    rows = pandas.DataFrame(X, columns=list("abcde")) if named else X
+    for y in (CLASSES, CLASSES > 0):
+        for given in (rows, rows.astype(np.float32)):
+            assert_same_answers(quiet(clone(estimator).fit, given, y), ROWS[form](X[3:4].copy()), monkeypatch)
+
+
+@each
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("form", FRAMES)
+def test_a_frame_of_one_row_is_what_the_general_path_says(estimator, library, form, monkeypatch):
+    frames = pytest.importorskip(library, reason=f"{library} is not installed")
+    columns = {name: X[:, j] for j, name in enumerate("abcde")}
+    row = frames.DataFrame(FRAMES[form]({name: values[3:4].tolist() for name, values in columns.items()}))
+    for rows in (frames.DataFrame(columns), X):
+        assert_same_answers(quiet(clone(estimator).fit, rows, CLASSES), row, monkeypatch)
+
+
+@each
+def test_frames_of_dates_are_no_numbers(estimator):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame(X, columns=list("abcde"))
+    model = quiet(clone(estimator).fit, frame, CLASSES)
+    for kind in ("M8[s]", "m8[s]"):
+        times = frame.astype(np.int64).astype(kind)
+        for call, *arguments in ((clone(estimator).fit, times, CLASSES), (model.predict, times),
+                                 (model.predict, times[:1])):
+            with pytest.raises(TypeError, match="X: column 'a' must hold numbers"):
+                call(*arguments)
+
+
+def outcome(call):
+    """What a call gives, or the class of its error."""
+    try:
+        return call().tolist()
+    except (ValueError, TypeError) as error:
+        return ValueError if isinstance(error, ValueError) else TypeError
+
+
+@each
+@pytest.mark.parametrize("form", [form for form in ROWS if form != "strings"])       # of which theirs reads numbers
+def test_scikit_learns_gate_lets_nothing_through_that_ours_refuses(estimator, form, monkeypatch):
+    rows, y = ROWS[form](X.copy()), CLASSES
+
+    def outcomes():
+        model = quiet(clone(estimator).fit, X, y)
+        return [outcome(lambda: model.predict(rows)),
+                outcome(lambda: quiet(clone(estimator).fit, rows, y).predict(rows))]
+
+    with_theirs = outcomes()
+    monkeypatch.setattr(_estimator_base, "validate_data", None)
+    assert with_theirs == outcomes()
+
+
+@each
+def test_sparse_targets_and_what_only_looks_like_data(estimator):
+    bits = sparse.csr_array((REAL > 0).astype(int))
+    if isinstance(estimator, bp.Perceptron):
+        with pytest.raises(TypeError, match=r"y is a sparse matrix; pass y.toarray\(\)"):
+            quiet(clone(estimator).fit, X, bits)
+    else:
+        np.testing.assert_array_equal(quiet(clone(estimator).fit, X, bits).predict(X),
+                                      quiet(clone(estimator).fit, X, bits.toarray()).predict(X))
+    model = quiet(clone(estimator).fit, X, CLASSES)
+    for value in (object(), lambda: X, {"a": 1.0}, 3.0, None):
+        with pytest.raises((TypeError, ValueError), match="X must be"):
+            model.predict(value)
+
+
 @pytest.mark.slow
 @each
 def test_one_row_costs_less_than_15_microseconds(estimator):
     digits, y = bp.data.digits()
-    model = quiet(clone(estimator).set_params(max_iter=1).fit, digits, y)
     row = digits[:1].copy()
-    calls = [model.predict, *([model.predict_proba] if hasattr(model, "predict_proba") else [])]
-    for call in calls:
-        assert min(timeit.repeat(lambda call=call: call(row), number=500, repeat=20)) / 500 < 15e-6
+    rows = [row, row.astype(np.float32), row.astype(int), np.asfortranarray(digits)[:1], row.tolist()]
+    for target in (y, y > 4):
+        model = quiet(clone(estimator).set_params(max_iter=1).fit, digits, target)
+        for method in ("predict", "predict_proba", "decision_function"):
+            if hasattr(model, method):
+                for given in rows:
+                    call = functools.partial(getattr(model, method), given)
+                    assert min(timeit.repeat(call, number=500, repeat=20)) / 500 < 15e-6, (method, type(given))
+
+
+@pytest.mark.slow
+@each
+def test_a_frame_of_one_row_costs_less_than_20_microseconds(estimator):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    digits, y = bp.data.digits()
+    frame = pandas.DataFrame(digits, columns=[f"p{j}" for j in range(64)])
+    model = quiet(clone(estimator).set_params(max_iter=1).fit, frame, y)
+    row = frame.iloc[[0]]
+    assert min(timeit.repeat(lambda: model.predict(row), number=500, repeat=20)) / 500 < 20e-6

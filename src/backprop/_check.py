@@ -75,8 +75,7 @@ def _float64(value, name):
         raise TypeError(f"{name} must be an array of numbers, got None")
     if isinstance(value, (str, bytes, dict, set)):
         raise TypeError(f"{name} must be an array of numbers, got {_kind(value)}")
-    if hasattr(value, "toarray") and hasattr(value, "nnz"):
-        raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
+    not_sparse(value, name)
     if type(value) is not np.ndarray and _frames.is_frame(value):
         return _frames.numbers(value, name)
     try:
@@ -87,6 +86,8 @@ def _float64(value, name):
         raise TypeError(f"{name} must be an array of numbers, got {_kind(value)} ({error})") from None
     unmasked(value, name)
     kind = raw.dtype.kind
+    if kind == "O" and raw.ndim == 0:
+        raise TypeError(f"{name} must be an array of numbers, got {_kind(value)}")
     if kind == "c":
         raise ValueError(f"{name} must be real: complex data is not supported, got dtype {raw.dtype}")
     if kind == "O":
@@ -97,6 +98,12 @@ def _float64(value, name):
         raise TypeError(f"{name} must hold numbers, got dtype {raw.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):
         return raw.astype(np.float64, copy=False) if raw.dtype.isnative else raw.astype(np.float64)
+
+
+def not_sparse(value, name):
+    """TypeError for one of scipy's sparse arrays."""
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
 
 
 def unmasked(value, name):
@@ -322,6 +329,7 @@ def generator(seed, name="seed") -> np.random.Generator:
 
 def labels(value, name="y", *, rows=None) -> np.ndarray:
     """Class labels of any sortable kind (strings, bools, integers, floats) as a 1-D array, not empty, no NaN."""
+    not_sparse(value, name)
     try:
         out = _frames.labels(value, name) if _frames.is_frame(value) else np.asarray(unmasked(value, name))
     except ValueError as error:

@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from backprop import _check, _sparse, metrics
+from backprop import _check, _frames, _sparse, metrics
 from backprop._dispatch import core
 from backprop._sparse import is_sparse
 from backprop.errors import sklearn_or_own
@@ -102,24 +102,29 @@ def r2(Y, P, weight=None):
     return float(metrics.r2(Y, P, weight))
 
 
+_REAL = "?bBhHiIlLqQefd"                    # kinds of numbers that become float64 without a warning
+
+
 # ---- data in ---------------------------------------------------------------------------------------------------------
 
 def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
-    """(X, y) of a fit: X finite float64 (n, d), dense or CSR; y an array. Keeps width and names of the columns.
+    """(X, y) of a fit: X finite float64 (n, d), dense or CSR; y a dense array. Keeps width and names of the columns.
 
     `check_y(y)` raises our own error for targets that cannot be.
     """
     X, y = _check.unmasked(X, "X"), _check.unmasked(y, "y")
-    if validate_data is not None:
-        if _is_plain(X) and _is_plain_target(y, len(X), y_numeric):        # what is left is the columns' number
-            validate_data(estimator, X, y, reset=reset, skip_check_array=True)
+    _check.not_sparse(y, "y")
+    if _is_scikit_learns(X):
+        if _is_plain(X) and _is_plain_target(y, len(X), y_numeric) and (reset or _is_as_fitted(estimator, X)):
+            if reset:
+                _keep_columns(estimator, X.shape[1], None)
             return X, y
         try:
             return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
                                  y_numeric=y_numeric, reset=reset)
         except (ValueError, TypeError, OverflowError) as error:
             raise _in_our_words(error, lambda: _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X),
-                                lambda: y is None or is_sparse(y) or check_y(y),
+                                lambda: y is None or check_y(y),
                                 lambda: y is None or _check_shape(y, np.shape(X)[0])) from None
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
@@ -135,7 +140,9 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
 def inputs(estimator, X):
     """X of a prediction, checked against the columns of the fit: finite float64 (n, d), dense or CSR."""
     X = _check.unmasked(X, "X")
-    if validate_data is not None:
+    if _is_scikit_learns(X):
+        if _is_plain(X) and _is_as_fitted(estimator, X):
+            return X
         try:
             return validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, order="C", reset=False)
         except (ValueError, TypeError, OverflowError) as error:
@@ -143,9 +150,31 @@ def inputs(estimator, X):
     return _rows_without_sklearn(estimator, X, False)
 
 
+def _is_scikit_learns(X):
+    """Whether scikit-learn's validation is the gate for X: not for dates, which it takes for numbers, nor for frames of
+    polars, whose names its older releases do not see."""
+    if validate_data is None or _frames.is_polars(X):
+        return False
+    kinds = [X.dtype] if hasattr(X, "dtype") else getattr(X, "dtypes", ())
+    return not any(getattr(kind, "kind", None) in ("m", "M") for kind in kinds)
+
+
 def _is_plain(X):
     """Whether X needs no conversion and has no names: one pass over it, where scikit-learn's gate makes several."""
     return _check.is_ready(X) and X.ndim == 2 and X.size > 0 and core.is_finite(X.reshape(-1))
+
+
+def _is_as_fitted(estimator, X):
+    """Whether a plain X has the width of the fit, which was without names, too."""
+    return X.shape[1] == estimator.n_features_in_ and "feature_names_in_" not in estimator.__dict__
+
+
+def _keep_columns(estimator, width, names):
+    """What later calls are compared with; names is None where X has none."""
+    estimator.n_features_in_ = width
+    estimator.__dict__.pop("feature_names_in_", None)
+    if names is not None:
+        estimator.feature_names_in_ = names
 
 
 def _is_plain_target(y, rows, y_numeric):
@@ -154,11 +183,56 @@ def _is_plain_target(y, rows, y_numeric):
             and y.dtype.isnative and (y.dtype.kind != "f" or bool(np.isfinite(y).all())))
 
 
-def is_plain_row(estimator, X):
-    """Whether X is one row that needs no gate: a finite, contiguous float64 array, and no names to compare."""
-    return (type(X) is np.ndarray and X.dtype == np.float64 and X.flags.carray
-            and X.shape == (1, estimator.n_features_in_)
-            and "feature_names_in_" not in estimator.__dict__ and bool(np.isfinite(X).all()))
+def one_row(estimator, X):
+    """(d,) finite float64 values of an X that is one row with the width and the names of the fit; None for any other.
+
+    scikit-learn's gate costs more than the network, so what is plainly right goes past it: an array of real numbers, a
+    nested list, a frame of pandas or polars. Where the fit had names and X has none, the gate's warning is given here.
+    """
+    names = estimator.__dict__.get("feature_names_in_")
+    if type(X) is np.ndarray:
+        row = X[0] if X.ndim == 2 and len(X) == 1 else None
+    elif type(X) in (list, tuple):
+        row = _listed(X[0]) if len(X) == 1 else None
+    elif names is not None and _frames.is_frame(X):
+        row, names = _listed(_frames.one_row(X, names.tolist())), None
+    else:
+        row = None
+    if row is None or row.ndim != 1 or len(row) != estimator.n_features_in_ or row.dtype.char not in _REAL:
+        return None
+    if not _check.is_ready(row):
+        row = row.astype(np.float64)
+    if not core.is_finite(row):
+        return None
+    if names is not None:
+        _warn_of_names(estimator, missing=True)
+    return row
+
+
+def _listed(row):
+    """A row of numbers as an array; None for what cannot be one."""
+    if type(row) is np.ndarray:
+        return row
+    try:
+        return np.array(row) if type(row) in (list, tuple) else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _warn_of_names(estimator, missing):
+    """scikit-learn's warnings: of rows without the names that the fit had, and the other way round."""
+    name = type(estimator).__name__
+    warnings.warn(f"X does not have valid feature names, but {name} was fitted with feature names" if missing else
+                  f"X has feature names, but {name} was fitted without feature names", stacklevel=5)
+
+
+def is_single(X):
+    """Whether X is float32 throughout."""
+    dtype = getattr(X, "dtype", None)
+    if dtype is None:
+        kinds = getattr(X, "dtypes", ())
+        return len(kinds) > 0 and all(kind == np.float32 for kind in kinds)
+    return dtype == np.float32
 
 
 def _check_shape(y, rows):
@@ -186,16 +260,15 @@ def _rows_without_sklearn(estimator, X, reset):
     names = _names(X)
     out = _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X)
     if reset:
-        estimator.n_features_in_ = out.shape[1]
-        estimator.__dict__.pop("feature_names_in_", None)
-        if names is not None:
-            estimator.feature_names_in_ = names
+        _keep_columns(estimator, out.shape[1], names)
         return out
     if out.shape[1] != estimator.n_features_in_:
         raise ValueError(f"X has {out.shape[1]} features, but {type(estimator).__name__} is expecting "
                          f"{estimator.n_features_in_} features as input")
     known = getattr(estimator, "feature_names_in_", None)
-    if known is not None and names is not None and not np.array_equal(known, names):
+    if (known is None) != (names is None):
+        _warn_of_names(estimator, names is None)
+    elif known is not None and not np.array_equal(known, names):
         raise ValueError("The feature names should match those that were passed during fit: "
                          f"{known.tolist()}, got {names.tolist()}")
     return out
@@ -294,4 +367,13 @@ def random_state(seed):
         return np.random.mtrand._rand
     if isinstance(seed, (np.random.RandomState, np.random.Generator)):
         return seed
-    return np.random.RandomState(_check.integer(seed, "random_state", minimum=0, maximum=2**32 - 1))
+    source = np.random.RandomState(np.random.MT19937(_NoEntropy()))
+    source.seed(_check.integer(seed, "random_state", minimum=0, maximum=2**32 - 1))
+    return source
+
+
+class _NoEntropy(np.random.bit_generator.ISeedSequence):
+    """For a Mersenne Twister that is seeded at once: RandomState(seed) takes 90 µs to gather entropy and drop it."""
+
+    def generate_state(self, n_words, dtype=np.uint32):
+        return np.zeros(n_words, dtype)

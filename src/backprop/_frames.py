@@ -14,6 +14,11 @@ def is_frame(value):
                for kind in type(value).__mro__)
 
 
+def is_polars(value):
+    """Whether `value` is a DataFrame of polars."""
+    return type(value).__module__.partition(".")[0] == "polars" and is_frame(value) and hasattr(value, "columns")
+
+
 def numbers(value, name):
     """A frame as (n, d) or a series as (n,) float64, perhaps not all finite.
 
@@ -25,6 +30,16 @@ def numbers(value, name):
     for position, label in enumerate(value.columns):
         out[:, position] = _column(_at(value, position), name, label)
     return out
+
+
+def one_row(value, names):
+    """The values of a frame of one row with the columns `names`, as an array or a tuple; None for any other."""
+    columns = getattr(value, "columns", None)            # an Index of pandas, a list of polars
+    if columns is None or len(value) != 1:
+        return None
+    if type(columns) is list:
+        return value.row(0) if columns == names else None
+    return value.to_numpy()[0] if columns.tolist() == names else None
 
 
 def labels(value, name):

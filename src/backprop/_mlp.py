@@ -27,6 +27,8 @@ RATED = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop")    # rules that `l
 class MLP(CallbackSupportMixin, Estimator):
     """Base of the two; not to be used itself."""
 
+    _single = False              # fitted on float32: so are the public arrays, while the network has float64
+
     # ---- parameters --------------------------------------------------------------------------------------------------
 
     def _optimizer_of_solver(self):
@@ -46,7 +48,7 @@ class MLP(CallbackSupportMixin, Estimator):
         if name == "sgd" and momentum > 0.0:
             name = "nesterov" if nesterov else "momentum"
         name = "adam_eps_hat" if name == "adam" else name
-        hyper = optimizers.Optimizer(name).hyper
+        hyper = optimizers.TABLE[optimizers.NAMES.index(name)]["hyper"]
         taken = {key: value for key, value in given.items() if key in hyper}
         if name == "levenberg_marquardt":                # its gradient is another one: J'r of a quadratic model
             taken = {}
@@ -176,10 +178,10 @@ class MLP(CallbackSupportMixin, Estimator):
     def _training_data(self, X, y, sample_weight, fresh, classes):
         """(examples, network) of checked arguments; X may be sparse, and stays so."""
         self._loss()                                     # checked before anything compares it with a name
-        X, y = _estimator_base.validated(self, X, y, reset=fresh or not self._is_fitted(), check_y=self._check_y,
-                                         y_numeric=self._y_numeric)
-        if _estimator_base.is_sparse(y):
-            y = y.toarray()
+        if reset := fresh or not self._is_fitted():
+            self._single = _estimator_base.is_single(X)
+        X, y = _estimator_base.validated(self, X, y.toarray() if _estimator_base.is_sparse(y) else y, reset=reset,
+                                         check_y=self._check_y, y_numeric=self._y_numeric)
         Y, output = self._targets(_estimator_base.column(y), fresh, classes)
         weight = self._with_class_weight(_estimator_base.sample_weights(sample_weight, X.shape[0]), Y)
         if weight is not None and not weight.all():      # a weight of 0 is the removal of the row
@@ -323,17 +325,19 @@ class MLP(CallbackSupportMixin, Estimator):
     def _arrays(self, name):
         network = self.__dict__.get("network_")
         if network is not None:
-            return network.weights if name == "coefs_" else network.biases
+            arrays = network.weights if name == "coefs_" else network.biases
+            return _Layers([_read_only(array.astype(np.float32)) for array in arrays] if self._single else arrays,
+                           self, name)
         if name in self.__dict__.get("_given", ()):
             return self._given[name]
         raise AttributeError(f"{type(self).__name__} has no {name}: it is not fitted yet")
 
-    def _set_arrays(self, name, values):
+    def _set_arrays(self, name, values, layers=slice(None)):
         network = self.__dict__.get("network_")
         if network is None:
             self.__dict__.setdefault("_given", {})[name] = values
             return
-        views = network.weights if name == "coefs_" else network.biases
+        views = (network.weights if name == "coefs_" else network.biases)[layers]
         arrays = [_check.array(value, f"{name}[{l}]", view.ndim) for l, (value, view) in enumerate(zip(values, views))]
         if [array.shape for array in arrays] != [view.shape for view in views]:
             raise ValueError(f"{name} must have the shapes {[view.shape for view in views]}")
@@ -342,7 +346,8 @@ class MLP(CallbackSupportMixin, Estimator):
 
     @property
     def coefs_(self) -> list:
-        """Weights, one (n_{l-1}, n_l) array per layer: writable views on those of `network_`."""
+        """Weights, one (n_{l-1}, n_l) array per layer: writable views on those of `network_`, or read-only copies in
+        float32 after a fit on float32."""
         return self._arrays("coefs_")
 
     @coefs_.setter
@@ -351,7 +356,7 @@ class MLP(CallbackSupportMixin, Estimator):
 
     @property
     def intercepts_(self) -> list:
-        """Biases, one (n_l,) array per layer: writable views on those of `network_`."""
+        """Biases, one (n_l,) array per layer, likewise."""
         return self._arrays("intercepts_")
 
     @intercepts_.setter
@@ -380,24 +385,19 @@ class MLP(CallbackSupportMixin, Estimator):
         if "network_" not in self.__dict__:
             raise _estimator_base.not_fitted(self)
 
-    def _outputs(self, X):
-        """(n, n_L) outputs of the network."""
+    def _outputs(self, X, net_inputs=False):
+        """(n, n_L) outputs of the network, or their net inputs."""
         self._check_fitted()
-        return self.network_.predict(_estimator_base.inputs(self, X))
+        network = self.network_._of_net_inputs() if net_inputs else self.network_
+        row = _estimator_base.one_row(self, X)
+        if row is not None:
+            with contextlib.suppress(ValueError):        # of parameters that are not finite; said below
+                return network.predict_one(row).reshape(1, -1)
+        return network.predict(_estimator_base.inputs(self, X))
 
-    def _one(self, X):
-        """(n_L,) output for the one row of a plain float64 array; None for everything that wants the general path.
-
-        `predict_one` checks width and finiteness itself; what it refuses gets the general path's message.
-        """
-        fitted = self.__dict__
-        if type(X) is np.ndarray and X.ndim == 2 and len(X) == 1 and X.dtype == np.float64 and "network_" in fitted \
-                and "feature_names_in_" not in fitted:
-            try:
-                return fitted["network_"].predict_one(X[0])
-            except ValueError:
-                return None
-        return None
+    def _rounded(self, P, X):
+        """P in float32 where the rows of the fit and these are."""
+        return P.astype(np.float32) if self._single and _estimator_base.is_single(X) else P
 
     # ---- files -------------------------------------------------------------------------------------------------------
 
@@ -427,7 +427,7 @@ class MLP(CallbackSupportMixin, Estimator):
         return {"feature_names": None if names is None else list(names), "progress": dict(vars(self._progress_)),
                 "n_iter": self.n_iter_, "loss": float(self.loss_), "best_loss": self.best_loss_,
                 "validation_scores": self.validation_scores_, "split_seed": self.__dict__.get("_split_seed_"),
-                "loss_curve": self.loss_curve_}
+                "loss_curve": self.loss_curve_, **({"single": True} if self._single else {})}
 
     def _restore(self, network, fitted):
         """The state that `_fitted_properties` described."""
@@ -442,8 +442,33 @@ class MLP(CallbackSupportMixin, Estimator):
         self.loss_, self.best_loss_, self.loss_curve_ = fitted["loss"], fitted["best_loss"], fitted["loss_curve"]
         self.validation_scores_ = scores
         self.best_validation_score_ = max(scores) if scores else None
+        self._single = bool(fitted.get("single"))
         if fitted["split_seed"] is not None:
             self._split_seed_ = fitted["split_seed"]
+
+
+class _Layers(list):
+    """`coefs_` or `intercepts_`: what is assigned to an item becomes the network's."""
+
+    def __init__(self, arrays, estimator, name):
+        super().__init__(arrays)
+        self._estimator, self._name = estimator, name
+
+    def __setitem__(self, layer, value):
+        if isinstance(layer, slice):
+            self._estimator._set_arrays(self._name, value, layer)
+        else:
+            layer = range(len(self))[layer]
+            self._estimator._set_arrays(self._name, [value], slice(layer, layer + 1))
+        super().__setitem__(slice(None), self._estimator._arrays(self._name))
+
+    def __reduce__(self):
+        return list, (list(self),)
+
+
+def _read_only(array):
+    array.flags.writeable = False
+    return array
 
 
 @contextlib.contextmanager

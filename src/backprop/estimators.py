@@ -15,7 +15,6 @@ from backprop import _check, _estimator_base
 from backprop._estimator_base import ClassifierMixin, RegressorMixin, available_if, with_callbacks
 from backprop._labels import Labels, unique
 from backprop._mlp import MLP
-from backprop.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +84,8 @@ _ATTRIBUTES = """network_ : Network
     history_ : History
         Of all training since the last new start.
     coefs_, intercepts_ : list of ndarray
-        Writable views on the network's weights (n_{l-1}, n_l) and biases (n_l,).
+        Writable views on the network's weights (n_{l-1}, n_l) and biases (n_l,); after a fit on float32, read-only
+        copies in float32.
     loss_, best_loss_ : float
         Objective (mean loss plus penalties) of the last and the best epoch; `best_loss_` is None with early stopping.
     loss_curve_ : list of float
@@ -281,10 +281,12 @@ class MLPClassifier(ClassifierMixin, MLP):
     def _refuse_rare(self, Y):
         if self._labels.kind == "binary" and len(self.classes_) == 2:
             ones = int((Y[:, 0] > 0).sum())
-            rare = [label for label, count in zip(self.classes_.tolist(), (len(Y) - ones, ones)) if count < 2]
-            if rare:
-                raise ValueError("The least populated classes in y have only 1 member, which is too few to hold out a "
-                                 f"part of each class. Classes with too few members are: {rare}")
+            rare = [value for value, count in ((False, len(Y) - ones), (True, ones)) if count < 2]
+            if rare:                                     # our words, those of scikit-learn 1.6 in them, those of 1.9
+                raise ValueError("The least populated class in y has only 1 member, too few to hold out a part of it: "
+                                 f"{[self.classes_.tolist()[value] for value in rare]} (The least populated classes in "
+                                 "y have only 1 member. Classes with too few members are: "
+                                 f"{[str(value) for value in rare]})")
 
     def _validation_score(self, network, held):
         P = network.predict(held.X)
@@ -311,8 +313,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         -------
         ndarray of shape (n,), or (n, k) of zeros and ones for a multilabel y
         """
-        one = self._one(X)
-        P = self._outputs(X) if one is None else one.reshape(1, -1)
+        P = self._outputs(X)                                 # first, as it tells where there are no labels yet
         return self._labels.decode(P, self._threshold)
 
     def _has_probabilities(self):
@@ -330,8 +331,10 @@ class MLPClassifier(ClassifierMixin, MLP):
         -------
         ndarray of shape (n, k)
         """
-        one = self._one(X)
-        P = self._outputs(X) if one is None else one.reshape(1, -1)
+        return self._rounded(self._probabilities(X), X)
+
+    def _probabilities(self, X):
+        P = self._outputs(X)
         if self._labels.kind != "binary":
             return P
         if len(self.classes_) == 1:
@@ -339,7 +342,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         out = np.column_stack([1.0 - P[:, 0], P[:, 0]])
         close = out[:, 0] < CANCELLED
         if close.any():                                  # 1 - σ(a) = σ(-a), which keeps its digits
-            a = self.decision_function(X)[close]
+            a = self._outputs(X, net_inputs=True)[close, 0]
             out[close, 0] = np.exp(-a) / (1.0 + np.exp(-a))
         return out
 
@@ -355,19 +358,19 @@ class MLPClassifier(ClassifierMixin, MLP):
         -------
         ndarray of shape (n, k)
         """
-        P = self.predict_proba(X)
+        P = self._probabilities(X)
         small = P < SMALL
         with np.errstate(divide="ignore"):
             out = np.log(P)
         if small.any():
-            A = self.decision_function(X)
+            A = self._outputs(X, net_inputs=True)
             if self._labels.kind == "binary":
                 A = np.column_stack([-A, A])
             if self._labels.kind == "multiclass":        # log e^a / Σ e^a; of a small sigmoid it is a itself
                 largest = A.max(axis=1, keepdims=True)
                 A = A - largest - np.log(np.exp(A - largest).sum(axis=1, keepdims=True))
             out[small] = A[small]
-        return out
+        return self._rounded(out, X)
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Net inputs a[L] of the output layer: what softmax, sigmoid or, for "hinge", the sign is taken of.
@@ -380,8 +383,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         -------
         ndarray of shape (n,) for two classes, else (n, k)
         """
-        self._check_fitted()
-        A = _net_input_twin(self.network_).predict(_estimator_base.inputs(self, X))
+        A = self._rounded(self._outputs(X, net_inputs=True), X)
         return A[:, 0] if self._labels.kind == "binary" else A
 
     def __sklearn_tags__(self):
@@ -543,8 +545,7 @@ class MLPRegressor(RegressorMixin, MLP):
         -------
         ndarray of shape (n,), or (n, n_outputs) for several
         """
-        one = self._one(X)
-        P = self._outputs(X) if one is None else one.reshape(1, -1)
+        P = self._rounded(self._outputs(X), X)
         return P[:, 0] if P.shape[1] == 1 else P
 
     def __sklearn_tags__(self):
@@ -555,12 +556,3 @@ class MLPRegressor(RegressorMixin, MLP):
 
     def _label_attributes(self):
         return {}
-
-
-def _net_input_twin(network):
-    """A network on the same parameters, not copies, with the identity at its output: it predicts net inputs."""
-    twin = Network(network.sizes, hidden=network.activations[:-1] or "tanh", output="identity",
-                   loss="half_squared_error", init="zeros")
-    twin._parameters = network._parameters
-    twin._bind()
-    return twin

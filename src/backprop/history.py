@@ -82,11 +82,16 @@ class History:
     def __getattr__(self, name: str) -> Any:     # called for what is not there yet: the columns, at first
         if name.startswith("_") or name not in self._names:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        columns: dict[str, list] = {column: [] for column in self._names}
-        for make, arguments, count in self._waiting:
-            _extend(columns, make(*arguments), count)
-        self.__dict__.update(columns)
-        return columns[name]
+        return self._made()[name]
+
+    def _made(self):
+        """The attributes, with all columns among them."""
+        if "epoch" not in self.__dict__:
+            columns: dict[str, list] = {column: [] for column in self._names}
+            for make, arguments, count in self._waiting:
+                _extend(columns, self._names, make(*arguments), count)
+            self.__dict__.update(columns)
+        return self.__dict__
 
     def keys(self) -> list[str]:
         """Names of the columns; with `history[name]` this makes ``dict(history)`` the columns.
@@ -131,8 +136,10 @@ class History:
         -------
         dict
         """
-        columns = [(name, getattr(self, name)) for name in self._names]
-        return {name: column[-1] for name, column in columns if column and column[-1] is not None}
+        columns = self._made()
+        if not columns["epoch"]:
+            return {}
+        return {name: columns[name][-1] for name in self._names if columns[name][-1] is not None}
 
     def to_dict(self, columns_only: bool = False) -> dict[str, Any]:
         """The history as plain lists, numbers and strings, as JSON takes them.
@@ -189,7 +196,7 @@ class History:
         columns : dict
         count : int
         """
-        _extend({name: getattr(self, name) for name in self._names}, columns, count)
+        _extend(self._made(), self._names, columns, count)
 
     def extend_later(self, make: Callable, arguments: tuple, count: int) -> None:
         """`extend` by ``make(*arguments)``, when a column is looked at: most of many networks' histories never are.
@@ -250,10 +257,10 @@ class History:
         return _html.table(header, rows, f"{len(self)} epochs; {self._end()}")
 
 
-def _extend(lists, columns, count):
+def _extend(lists, names, columns, count):
     nothing = [None] * count
-    for name, values in lists.items():
-        values.extend(columns.get(name, nothing))
+    for name in names:
+        lists[name].extend(columns.get(name, nothing))
 
 
 def cell(value):

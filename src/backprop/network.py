@@ -118,6 +118,7 @@ class Network:
         self._memory_one = _memory.zeros(core.work_size(self._plan, 1))
         core.bind_memory(self._plan, self._memory_one)
         self._lock, self._owner = threading.Lock(), None         # the owner: the thread inside `_exclusive`
+        self._twin = None                                        # see `_of_net_inputs`
 
     def _start(self, generator):
         weights, biases = initializers.draw(self._init, self._sizes, self._activations, generator)
@@ -279,7 +280,8 @@ class Network:
         return "network", self, {}
 
     def __getstate__(self):
-        derived = ("_kind", "_weights", "_biases", "_n_parameters", "_plan", "_memory_one", "_lock", "_owner")
+        derived = ("_kind", "_weights", "_biases", "_n_parameters", "_plan", "_memory_one", "_lock", "_owner",
+                   "_twin")
         return {key: value for key, value in self.__dict__.items() if key not in derived}
 
     def __setstate__(self, state):
@@ -343,6 +345,16 @@ class Network:
     def _predict_one_checked(self, x):
         x = _check.vector(x, "x", length=self._sizes[0], of="the network's inputs")
         return self.predict(x.reshape(1, -1))[0]
+
+    def _of_net_inputs(self):
+        """A network on the same parameters, not copies, with the identity at its output: it predicts a[L]."""
+        if self._twin is None:
+            twin = Network(self._sizes, hidden=self._activations[:-1] or "tanh", output="identity",
+                           loss="half_squared_error", bias=self._bias, init="zeros")
+            twin._parameters = self._parameters
+            twin._bind()
+            self._twin = twin
+        return self._twin
 
     def forward(self, X: ArrayLike) -> list[FloatArray]:
         """Activations of every layer.

@@ -619,8 +619,9 @@ class Perceptron(ClassifierMixin, Estimator):
         """Net inputs (n, number of problems)."""
         if not hasattr(self, "coef_"):
             raise _estimator_base.not_fitted(self)
-        if _estimator_base.is_plain_row(self, X):
-            return net_inputs(X, self.coef_, self.intercept_)
+        row = _estimator_base.one_row(self, X)
+        if row is not None:
+            return net_inputs(row.reshape(1, -1), self.coef_, self.intercept_)
         X = _sparse.inputs(_estimator_base.inputs(self, X), "X", self.n_features_in_, "the features of the fit")
         return net_inputs(X, self.coef_, self.intercept_)
 
