@@ -58,10 +58,10 @@ static void passes(int n_in, int n_out) {
     double *W = memory, *T = memory + (1 << 17), *row = memory + (1 << 18) - 8192;
     double *ds = row + 1024, *z = row + 2048, *z_new = row + 3072, *out = row + 4096, *b = row + 5120;
     char name[64];
-    TIME(first, 2000, bp_update_forward(n_in, n_out, W, z, ds, z_new, z_new, b, out))
+    TIME(first, 2000, bp_update_forward(n_in, n_out, W, n_out, z, ds, z_new, z_new, b, out))
     snprintf(name, sizeof name, "update and forward pass, %d x %d", n_in, n_out);
     show(name, first, "ns");
-    TIME(backward, 2000, bp_backward_update(n_out, n_in, T, ds, z, out))
+    TIME(backward, 2000, bp_backward_update(n_out, n_in, T, n_in, ds, z, out))
     snprintf(name, sizeof name, "deltas and update of the transposed, %d x %d", n_in, n_out);
     show(name, backward, "ns");
 }

@@ -106,6 +106,10 @@ cdef extern from "clock.h" nogil:
     double bp_clock() noexcept
 
 
+cdef inline Py_ssize_t pad4(Py_ssize_t n) noexcept nogil:
+    """The columns that a pass over rows of n units visits: the rest of pad8(n), where there is any, is and stays zero."""
+    return (n + 3) & ~3
+
 cdef inline Py_ssize_t pad8(Py_ssize_t n) noexcept nogil:
     return (n + 7) & ~7
 

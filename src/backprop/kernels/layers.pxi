@@ -94,7 +94,9 @@ cdef void feed_layer(const Network *net, Py_ssize_t l, const double *z_in, Py_ss
         o.B = W; o.ldb = layer.ld
         o.S = b; o.lds = 0
         o.C = a; o.ldc = ld
-        bp_product(B, first_column(layer, who), last_column(layer, who), layer.n_in, &o)
+        # where σ works in place it finds its last result in the padding: exp of exp of exp
+        bp_product(B, first_column(layer, who), min(last_column(layer, who), ld if a == z else pad4(layer.n_out)),
+                   layer.n_in, &o)
     apply_activation(layer, a, z, B, who)
 
 
@@ -197,7 +199,7 @@ cdef void hidden_delta(const Network *net, const Work *work, Py_ssize_t l, Py_ss
         o.B = work.WT[l + 1]; o.ldb = ld
         o.S = net.zeros; o.lds = 0
         o.C = delta; o.ldc = ld
-        bp_product(B, c0, c1, above.n_out, &o)
+        bp_product(B, c0, min(c1, pad4(layer.n_out)), above.n_out, &o)
     if c1 - c0 == ld:
         layer.activation.backward(work.a[l], work.z[l], delta, B * ld)
     elif c1 > c0:
@@ -242,13 +244,13 @@ cdef void add_gradient(const Network *net, Py_ssize_t l, const double *z_in, Py_
         for r in range(B):
             bp_axpy(delta[r * 8], z_in + r * ld_in, W, layer.n_in)
     elif B == 1:
-        bp_rank_one(layer.n_in, c1 - c0, W + c0, layer.ld, z_in, delta + c0)
+        bp_rank_one(layer.n_in, min(c1, pad4(layer.n_out)) - c0, W + c0, layer.ld, z_in, delta + c0)
     else:
         o.A = z_in; o.am = 1; o.ak = ld_in
         o.B = delta; o.ldb = ld
         o.S = W; o.lds = layer.ld
         o.C = W; o.ldc = layer.ld
-        bp_accumulate(layer.n_in, c0, c1, B, &o)
+        bp_accumulate(layer.n_in, c0, min(c1, pad4(layer.n_out)), B, &o)
     i = c0 if net.bias else c1
     while i < c1:
         sum = v_load(b + i)

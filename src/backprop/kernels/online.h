@@ -119,9 +119,9 @@ static inline ptrdiff_t bp_even_panel(ptrdiff_t left, ptrdiff_t widest) {
                      BP_CASE(5, CALL) BP_CASE(6, CALL) BP_CASE(7, CALL) BP_CASE(8, CALL) }                         \
     }
 
-static void bp_update_forward(ptrdiff_t n_in, ptrdiff_t width, double *W, const double *z_prev, const double *ds,
+static void bp_update_forward(ptrdiff_t n_in, ptrdiff_t width, double *W, ptrdiff_t ld, const double *z_prev, const double *ds,
                               const double *z_new, const double *z_soon, const double *S, double *a) {
-#define BP_CALL(V) bp_update_forward_##V(n_in, W + n, width, z_prev, ds + n, z_new, n ? z_new : z_soon, S + n, a + n)
+#define BP_CALL(V) bp_update_forward_##V(n_in, W + n, ld, z_prev, ds + n, z_new, n ? z_new : z_soon, S + n, a + n)
     BP_PANELS(width, bp_widest_panel(n_in * width), BP_CALL)
 #undef BP_CALL
 }
@@ -132,23 +132,23 @@ static void bp_rank_one(ptrdiff_t n_in, ptrdiff_t width, double *W, ptrdiff_t ld
 #undef BP_CALL
 }
 
-static void bp_backward_update(ptrdiff_t n_out, ptrdiff_t width, double *T, const double *ds, const double *z,
+static void bp_backward_update(ptrdiff_t n_out, ptrdiff_t width, double *T, ptrdiff_t ld, const double *ds, const double *z,
                                double *out) {
-#define BP_CALL(V) bp_backward_update_##V(n_out, T + n, width, ds, z + n, out + n)
+#define BP_CALL(V) bp_backward_update_##V(n_out, T + n, ld, ds, z + n, out + n)
     BP_PANELS(width, bp_widest_panel(n_out * width), BP_CALL)
 #undef BP_CALL
 }
 
 static void bp_sparse_forward(ptrdiff_t count, const int32_t *index, const double *x, ptrdiff_t width, const double *W,
-                              const double *S, double *a) {
-#define BP_CALL(V) bp_sparse_forward_##V(count, index, x, W + n, width, S + n, a + n)
+                              ptrdiff_t ld, const double *S, double *a) {
+#define BP_CALL(V) bp_sparse_forward_##V(count, index, x, W + n, ld, S + n, a + n)
     BP_PANELS(width, BP_FAR_PANEL_V, BP_CALL)
 #undef BP_CALL
 }
 
 static void bp_sparse_update(ptrdiff_t count, const int32_t *index, const double *x, ptrdiff_t width, double *W,
-                             const double *ds) {
-#define BP_CALL(V) bp_sparse_update_##V(count, index, x, W + n, width, ds + n)
+                             ptrdiff_t ld, const double *ds) {
+#define BP_CALL(V) bp_sparse_update_##V(count, index, x, W + n, ld, ds + n)
     BP_PANELS(width, BP_FAR_PANEL_V, BP_CALL)
 #undef BP_CALL
 }

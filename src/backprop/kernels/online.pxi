@@ -5,14 +5,14 @@
 # Whoever reads the parameters must see them whole: the last update is flushed before the call returns.
 
 cdef extern from "online.h" nogil:
-    void bp_update_forward(Py_ssize_t n_in, Py_ssize_t width, double *W, const double *z_prev, const double *ds,
-                           const double *z_new, const double *z_soon, const double *S, double *a) noexcept
-    void bp_backward_update(Py_ssize_t n_out, Py_ssize_t width, double *T, const double *ds, const double *z,
-                            double *out) noexcept
+    void bp_update_forward(Py_ssize_t n_in, Py_ssize_t width, double *W, Py_ssize_t ld, const double *z_prev,
+                           const double *ds, const double *z_new, const double *z_soon, const double *S, double *a) noexcept
+    void bp_backward_update(Py_ssize_t n_out, Py_ssize_t width, double *T, Py_ssize_t ld, const double *ds,
+                            const double *z, double *out) noexcept
     void bp_sparse_forward(Py_ssize_t count, const int32_t *index, const double *x, Py_ssize_t width, const double *W,
-                           const double *S, double *a) noexcept
+                           Py_ssize_t ld, const double *S, double *a) noexcept
     void bp_sparse_update(Py_ssize_t count, const int32_t *index, const double *x, Py_ssize_t width, double *W,
-                          const double *ds) noexcept
+                          Py_ssize_t ld, const double *ds) noexcept
     double bp_update_dot8(Py_ssize_t n, double *w, const double *z_prev, double ds, const double *z_new) noexcept
 
 
@@ -52,14 +52,14 @@ cdef void online_feed(const Network *net, const Online *o, Py_ssize_t l, const d
             p.B = W; p.ldb = width
             p.S = b; p.lds = 0
             p.C = o.a[l]; p.ldc = width
-            bp_product(1, 0, width, layer.n_in, &p)
+            bp_product(1, 0, pad4(layer.n_out), layer.n_in, &p)
         return
     if net.bias:
         add_bias_update(b, o.ds[l], width)
     if layer.n_out == 1:
         o.a[l][0] = b[0] + bp_update_dot8(layer.n_in, W, o.z_prev[l - 1], o.ds[l][0], z_new)
     else:
-        bp_update_forward(layer.n_in, width, W, o.z_prev[l - 1], o.ds[l], z_new, z_soon, b, o.a[l])
+        bp_update_forward(layer.n_in, pad4(layer.n_out), W, layer.ld, o.z_prev[l - 1], o.ds[l], z_new, z_soon, b, o.a[l])
 
 
 cdef void online_back(const Network *net, const Work *work, const Online *o, Py_ssize_t l) noexcept nogil:
@@ -75,7 +75,7 @@ cdef void online_back(const Network *net, const Work *work, const Online *o, Py_
             v_store(o.ds[l - 1] + i, d * v_load(w + i))
             i += VL
     else:
-        bp_backward_update(layer.n_out, width, work.WT[l], o.ds[l], o.z[l - 1], o.ds[l - 1])
+        bp_backward_update(layer.n_out, pad4(layer.n_in), work.WT[l], width, o.ds[l], o.z[l - 1], o.ds[l - 1])
     activation.backward(o.a[l - 1], o.z[l - 1], o.ds[l - 1], width)
 
 
@@ -88,8 +88,8 @@ cdef void online_layer_one(const Network *net, const Online *o, const Sparse *sp
         online_feed(net, o, 1, x, x_soon)
         return
     first = sparse.starts[example]
-    bp_sparse_forward(sparse.starts[example + 1] - first, sparse.index + first, sparse.x + first, layer.ld,
-                      net.parameters + layer.W_start, net.parameters + layer.b_start, o.a[1])
+    bp_sparse_forward(sparse.starts[example + 1] - first, sparse.index + first, sparse.x + first,
+                      pad4(layer.n_out), net.parameters + layer.W_start, layer.ld, net.parameters + layer.b_start, o.a[1])
 
 
 cdef void online_update_one(const Network *net, const Online *o, const Sparse *sparse,
@@ -97,8 +97,8 @@ cdef void online_update_one(const Network *net, const Online *o, const Sparse *s
     """W[1] := W[1] + xᵀ ds[1] over the non-zero inputs of the example, b[1] := b[1] + ds[1]."""
     cdef const Layer *layer = &net.layer[1]
     cdef Py_ssize_t first = sparse.starts[example]
-    bp_sparse_update(sparse.starts[example + 1] - first, sparse.index + first, sparse.x + first, layer.ld,
-                     net.parameters + layer.W_start, o.ds[1])
+    bp_sparse_update(sparse.starts[example + 1] - first, sparse.index + first, sparse.x + first,
+                     pad4(layer.n_out), net.parameters + layer.W_start, layer.ld, o.ds[1])
     if net.bias:
         add_bias_update(net.parameters + layer.b_start, o.ds[1], layer.ld)
 

@@ -7,7 +7,8 @@
  *   backward   d[l-1]   = 0    + delta[l] W[l]^T      A = delta,  B = W[l]^T (packed),  S = a row of zeros
  *   gradient   dW[l]    = dW   + z[l-1]^T delta[l]    A = z[l-1] with strides exchanged, B = delta, S = C
  *
- * A is only ever read one double at a time (a broadcast), so it needs no padding and no alignment; N is a multiple of 8.
+ * A is only ever read one double at a time (a broadcast), so it needs no padding and no alignment; N is a multiple of 4: where
+ * a row ends in 4 or more numbers of padding (10 outputs in 16), those are left out and stay as they are.
  */
 #ifndef BP_TILES_H
 #define BP_TILES_H
@@ -44,6 +45,33 @@ typedef void (*bp_tile)(ptrdiff_t K, const bp_operands *o, ptrdiff_t m, ptrdiff_
             BP_UNROLL for (int v = 0; v < V; v++) v_store(C + r * o->ldc + v * VL, acc[r][v]);                     \
     }
 
+/* The same, and half a vector of columns behind the V vectors. */
+#define BP_HALF_TILE(R, V)                                                                                         \
+    static void bp_half_tile_##R##x##V(ptrdiff_t K, const bp_operands *o, ptrdiff_t m, ptrdiff_t n) {              \
+        const ptrdiff_t am = o->am, ak = o->ak, ldb = o->ldb;                                                      \
+        const double *A = o->A + m * am, *B = o->B + n, *S = o->S + m * o->lds + n;                                \
+        double *C = o->C + m * o->ldc + n;                                                                         \
+        vd acc[R][V];                                                                                              \
+        vh half[R];                                                                                                \
+        BP_UNROLL for (int r = 0; r < R; r++) {                                                                    \
+            BP_UNROLL for (int v = 0; v < V; v++) acc[r][v] = v_load(S + r * o->lds + v * VL);                     \
+            half[r] = h_load(S + r * o->lds + V * VL);                                                             \
+        }                                                                                                          \
+        for (ptrdiff_t k = 0; k < K; k++, A += ak, B += ldb) {                                                     \
+            vd b[V];                                                                                               \
+            const vh b_half = h_load(B + V * VL);                                                                  \
+            BP_UNROLL for (int v = 0; v < V; v++) b[v] = v_load(B + v * VL);                                       \
+            BP_UNROLL for (int r = 0; r < R; r++) {                                                                \
+                BP_UNROLL for (int v = 0; v < V; v++) acc[r][v] = v_fma(v_set(A[r * am]), b[v], acc[r][v]);        \
+                half[r] = h_fma(h_set(A[r * am]), b_half, half[r]);                                                \
+            }                                                                                                      \
+        }                                                                                                          \
+        BP_UNROLL for (int r = 0; r < R; r++) {                                                                    \
+            BP_UNROLL for (int v = 0; v < V; v++) v_store(C + r * o->ldc + v * VL, acc[r][v]);                     \
+            h_store(C + r * o->ldc + V * VL, half[r]);                                                             \
+        }                                                                                                          \
+    }
+
 #define BP_ROWS_10(V) BP_TILE(1, V) BP_TILE(2, V) BP_TILE(3, V) BP_TILE(4, V) BP_TILE(5, V) BP_TILE(6, V)          \
                       BP_TILE(7, V) BP_TILE(8, V) BP_TILE(9, V) BP_TILE(10, V)
 #define BP_ROWS_8(V)  BP_TILE(1, V) BP_TILE(2, V) BP_TILE(3, V) BP_TILE(4, V) BP_TILE(5, V) BP_TILE(6, V)          \
@@ -68,6 +96,18 @@ static const bp_tile bp_tiles[9][10] = {
     {BP_T(1,4), BP_T(2,4), BP_T(3,4), BP_T(4,4), BP_T(5,4), BP_T(6,4), BP_T(7,4)},
     {0}, {BP_T(1,6), BP_T(2,6)}, {0}, {BP_T(1,8), BP_T(2,8)},
 };
+#define BP_HALF_ROWS(V) BP_HALF_TILE(1, V) BP_HALF_TILE(2, V) BP_HALF_TILE(3, V) BP_HALF_TILE(4, V)                \
+                        BP_HALF_TILE(5, V) BP_HALF_TILE(6, V) BP_HALF_TILE(7, V) BP_HALF_TILE(8, V)
+#define BP_H(R, V) bp_half_tile_##R##x##V
+BP_HALF_ROWS(0) BP_HALF_ROWS(1) BP_HALF_ROWS(2)
+BP_HALF_TILE(9, 0) BP_HALF_TILE(10, 0) BP_HALF_TILE(9, 1) BP_HALF_TILE(10, 1)
+enum { BP_HALF_MAX_V = 2 };
+static const int bp_half_max_rows[3] = {10, 10, 8};
+static const bp_tile bp_half_tiles[3][10] = {
+    {BP_H(1,0), BP_H(2,0), BP_H(3,0), BP_H(4,0), BP_H(5,0), BP_H(6,0), BP_H(7,0), BP_H(8,0), BP_H(9,0), BP_H(10,0)},
+    {BP_H(1,1), BP_H(2,1), BP_H(3,1), BP_H(4,1), BP_H(5,1), BP_H(6,1), BP_H(7,1), BP_H(8,1), BP_H(9,1), BP_H(10,1)},
+    {BP_H(1,2), BP_H(2,2), BP_H(3,2), BP_H(4,2), BP_H(5,2), BP_H(6,2), BP_H(7,2), BP_H(8,2)},
+};
 #else                                             /* 16 registers */
 BP_ROWS_8(1) BP_ROWS_6(2) BP_ROWS_4(3) BP_ROWS_2(4) BP_ROWS_2(6) BP_TILE(1, 8)
 enum { BP_MAX_V = 3 };
@@ -84,6 +124,7 @@ static const bp_tile bp_tiles[9][10] = {
 
 /* Vectors of the next column panel when `left` remain: wide panels give few rows enough independent chains. */
 static inline ptrdiff_t bp_panel(ptrdiff_t left, ptrdiff_t M) {
+    if (left == 0) return 0;
     if (M <= 2) {
         if (left >= 8 && bp_max_rows[8] >= M) return 8;
         if (left >= 6) return 6;
@@ -98,13 +139,36 @@ static inline ptrdiff_t bp_panel(ptrdiff_t left, ptrdiff_t M) {
     return left < BP_MAX_V ? left : BP_MAX_V;
 }
 
+/* Whether half a vector stands behind a panel of V vectors, the next of `left` columns. */
+static inline int bp_half_behind(ptrdiff_t left, ptrdiff_t V) {
+#if VL == 8
+    return left - V * VL == HL && V <= BP_HALF_MAX_V;
+#else
+    return 0;
+#endif
+}
+
+static inline bp_tile bp_tile_of(ptrdiff_t rows, ptrdiff_t V, int half) {
+#if VL == 8
+    if (half) return bp_half_tiles[V][rows - 1];
+#endif
+    return bp_tiles[V][rows - 1];
+}
+
+static inline ptrdiff_t bp_tallest(ptrdiff_t V, int half) {
+#if VL == 8
+    if (half) return bp_half_max_rows[V];
+#endif
+    return bp_max_rows[V];
+}
+
 /* All M rows of a panel of V vectors of columns from n on; the rows are split as evenly as the tallest tile allows. */
-static inline void bp_panel_product(ptrdiff_t M, ptrdiff_t n, ptrdiff_t V, ptrdiff_t K, const bp_operands *o) {
-    const ptrdiff_t tallest = bp_max_rows[V], tiles = (M + tallest - 1) / tallest;
+static inline void bp_panel_product(ptrdiff_t M, ptrdiff_t n, ptrdiff_t V, int half, ptrdiff_t K, const bp_operands *o) {
+    const ptrdiff_t tallest = bp_tallest(V, half), tiles = (M + tallest - 1) / tallest;
     ptrdiff_t m = 0;
     for (ptrdiff_t t = 0; t < tiles; t++) {
         const ptrdiff_t rows = (M - m) / (tiles - t);
-        bp_tiles[V][rows - 1](K, o, m, n);
+        bp_tile_of(rows, V, half)(K, o, m, n);
         m += rows;
     }
 }
@@ -133,7 +197,7 @@ static void bp_packed_panel(ptrdiff_t M, ptrdiff_t n, ptrdiff_t V, ptrdiff_t K, 
         for (ptrdiff_t i = 0; i < rows; i++)
             for (ptrdiff_t v = 0; v < V; v++)
                 v_store(pack + i * width + v * VL, v_load(o->B + (k + i) * o->ldb + n + v * VL));
-        bp_panel_product(M, 0, V, rows, &p);
+        bp_panel_product(M, 0, V, 0, rows, &p);
         p.A += rows * o->ak;
         p.S = p.C;
         p.lds = p.ldc;
@@ -145,9 +209,10 @@ static void bp_product(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, con
     const int pack = bp_wants_pack(M, K, o->ldb);
     while (n0 < n1) {
         const ptrdiff_t V = bp_panel((n1 - n0) / VL, M);
+        const int half = bp_half_behind(n1 - n0, V);
         if (pack) bp_packed_panel(M, n0, V, K, o);
-        else bp_panel_product(M, n0, V, K, o);
-        n0 += V * VL;
+        else bp_panel_product(M, n0, V, half, K, o);
+        n0 += V * VL + (half ? HL : 0);
     }
 }
 
@@ -169,7 +234,7 @@ static inline ptrdiff_t bp_low_rows(ptrdiff_t left) {
 
 static void bp_accumulate(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, const bp_operands *o) {
     ptrdiff_t block = BP_NEAR_DOUBLES / K / (BP_LOW_V * VL) * (BP_LOW_V * VL);
-    if (n1 - n0 == VL || bp_wants_pack(M, K, o->ldb)) {
+    if (n1 - n0 <= VL || bp_wants_pack(M, K, o->ldb)) {
         bp_product(M, n0, n1, K, o);
         return;
     }
@@ -178,10 +243,12 @@ static void bp_accumulate(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, 
         const ptrdiff_t stop = n1 - n0 < block ? n1 : n0 + block;
         for (ptrdiff_t m = 0, rows; m < M; m += rows) {
             rows = bp_low_rows(M - m);
-            for (ptrdiff_t n = n0, V; n < stop; n += V * VL) {
-                V = bp_panel((stop - n) / VL, M);
+            for (ptrdiff_t n = n0; n < stop;) {
+                ptrdiff_t V = bp_panel((stop - n) / VL, M);
                 if (V > BP_LOW_V) V = BP_LOW_V;
-                bp_tiles[V][rows - 1](K, o, m, n);
+                const int half = bp_half_behind(stop - n, V);
+                bp_tile_of(rows, V, half)(K, o, m, n);
+                n += V * VL + (half ? HL : 0);
             }
         }
     }
