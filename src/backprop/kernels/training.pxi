@@ -278,7 +278,7 @@ cdef void shorten_weights(const Network *net, const Work *work, double limit, co
     """W[l][:, i] *= limit / ‖W[l][:, i]‖ where the norm exceeds the limit, for every unit i of every layer.
 
     Max-norm of Srivastava et al. 2014, biases excluded. Each thread has its own columns; their factors stand in the
-    first row of δ[l], which nobody needs after the step.
+    first row of δ[l], which nobody needs after the step but for its padding.
     """
     cdef const Layer *layer
     cdef Py_ssize_t l, j, i, c0, c1
@@ -297,6 +297,8 @@ cdef void shorten_weights(const Network *net, const Work *work, double limit, co
                 while i < c1:
                     v_store(W + j * layer.ld + i, v_load(W + j * layer.ld + i) * v_load(work.delta[l] + i))
                     i += VL
+        if c1 == layer.ld:
+            bp_zero_padding(work.delta[l], layer.n_out)
 
 
 cdef void train_rows(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t stop,
