@@ -10,7 +10,7 @@ ctypedef void (*step_kernel)(double *w, const double *g, double *s, double *t, c
                    Py_ssize_t n) noexcept nogil
 
 ctypedef void (*example_kernel)(double *w, const double *z, const double *delta, double l2, double *s, double *t,
-                                const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil
+                                const double *h, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil
 
 cdef struct Optimizer:
     const char *name
@@ -52,13 +52,13 @@ cdef inline void momentum_along(double *w, const double *g, double *s, const dou
         i += HL
 
 cdef inline void momentum_over(double *w, const double *z, const double *delta, double l2, double *s, const double *h, bint ahead,
-                               Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
-    cdef Py_ssize_t j, i, k = 0
+                               Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil:
+    cdef Py_ssize_t j, i, k
     cdef vh eta = h_set(h[0]), mu = h_set(h[1]), decay = h_set(l2), zero = h_set(0.0), zj, wk, g
     for j in range(rows):
         zj = h_set(z[j])
-        i = 0
-        while i < ld:
+        i, k = 0, j * ld
+        while i < columns:
             wk, g = h_load(w + k), h_fma(zj, h_load(delta + i), zero)
             if l2 != 0.0:
                 g = h_fma(decay, wk, g)
@@ -70,15 +70,15 @@ cdef void momentum(double *w, const double *g, double *s, double *t, const doubl
     momentum_along(w, g, s, h, False, n)
 
 cdef void momentum_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
-                              const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
-    momentum_over(w, z, delta, l2, s, h, False, rows, ld)
+                              const double *h, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil:
+    momentum_over(w, z, delta, l2, s, h, False, rows, columns, ld)
 
 cdef void nesterov(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     momentum_along(w, g, s, h, True, n)
 
 cdef void nesterov_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
-                              const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
-    momentum_over(w, z, delta, l2, s, h, True, rows, ld)
+                              const double *h, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil:
+    momentum_over(w, z, delta, l2, s, h, True, rows, columns, ld)
 
 
 cdef inline vd root(vd a, bint by_fma) noexcept nogil:
@@ -173,36 +173,35 @@ cdef inline void adam_at_weight(double *w, vd z, const double *delta, vd l2, dou
     adam_at(w, wi, example_gradient(wi, z, v_load(delta), l2, decays), s, t, a, keeps, by_fma)
 
 cdef inline void adam_over(double *w, const double *z, const double *delta, vd l2, double *s, double *t, const Adam *a,
-                           bint decays, bint keeps, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
-    cdef Py_ssize_t j, i, k = 0
+                           bint decays, bint keeps, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil:
+    cdef Py_ssize_t j, i, k
     cdef vd zj
     for j in range(rows):
-        i = 0
+        i, k = 0, j * ld
         zj = v_set(z[j])
-        while i + VL < ld:
+        while i + VL < columns:
             adam_at_weight(w + k, zj, delta + i, l2, s + k, t + k, a, decays, keeps, False)
             adam_at_weight(w + k + VL, zj, delta + i + VL, l2, s + k + VL, t + k + VL, a, decays, keeps, True)
             i += 2 * VL
             k += 2 * VL
-        if i < ld:
+        if i < columns:
             if j & 1:
                 adam_at_weight(w + k, zj, delta + i, l2, s + k, t + k, a, decays, keeps, True)
             else:
                 adam_at_weight(w + k, zj, delta + i, l2, s + k, t + k, a, decays, keeps, False)
-            k += VL
 
 cdef void adam_update_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t, Adam a,
-                                 Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
+                                 Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil:
     cdef vd decay = v_set(l2)
     if a.keeps:
         if l2 != 0.0:
-            adam_over(w, z, delta, decay, s, t, &a, True, True, rows, ld)
+            adam_over(w, z, delta, decay, s, t, &a, True, True, rows, columns, ld)
         else:
-            adam_over(w, z, delta, decay, s, t, &a, False, True, rows, ld)
+            adam_over(w, z, delta, decay, s, t, &a, False, True, rows, columns, ld)
     elif l2 != 0.0:
-        adam_over(w, z, delta, decay, s, t, &a, True, False, rows, ld)
+        adam_over(w, z, delta, decay, s, t, &a, True, False, rows, columns, ld)
     else:
-        adam_over(w, z, delta, decay, s, t, &a, False, False, rows, ld)
+        adam_over(w, z, delta, decay, s, t, &a, False, False, rows, columns, ld)
 
 cdef Adam of_adam(const double *h) noexcept nogil:
     return adam_numbers(h, h + 4, h[3], 1.0)
@@ -217,22 +216,22 @@ cdef void adam(double *w, const double *g, double *s, double *t, const double *h
     adam_update(w, g, s, t, of_adam(h), n)
 
 cdef void adam_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
-                          const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
-    adam_update_by_example(w, z, delta, l2, s, t, of_adam(h), rows, ld)
+                          const double *h, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil:
+    adam_update_by_example(w, z, delta, l2, s, t, of_adam(h), rows, columns, ld)
 
 cdef void adam_eps_hat(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     adam_update(w, g, s, t, of_adam_eps_hat(h), n)
 
 cdef void adam_eps_hat_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
-                                  const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
-    adam_update_by_example(w, z, delta, l2, s, t, of_adam_eps_hat(h), rows, ld)
+                                  const double *h, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil:
+    adam_update_by_example(w, z, delta, l2, s, t, of_adam_eps_hat(h), rows, columns, ld)
 
 cdef void adamw(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     adam_update(w, g, s, t, of_adamw(h), n)
 
 cdef void adamw_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
-                           const double *h, Py_ssize_t rows, Py_ssize_t ld) noexcept nogil:
-    adam_update_by_example(w, z, delta, l2, s, t, of_adamw(h), rows, ld)
+                           const double *h, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil:
+    adam_update_by_example(w, z, delta, l2, s, t, of_adamw(h), rows, columns, ld)
 
 
 cdef void rprop(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
@@ -280,7 +279,8 @@ OPTIMIZERS[7] = Optimizer(b"rprop", NULL, rprop, 2, b"learning_rate=0.01 shrink=
 OPTIMIZERS[8] = Optimizer(b"adam_eps_hat", adam_prepare, adam_eps_hat, 2, b"learning_rate=0.001 beta_1=0.9 beta_2=0.999 eps=1e-8",
                           2, False, b"w -= eta sqrt(1 - beta_2^k) / (1 - beta_1^k) m / (sqrt(v) + eps), m and v as in adam")
 
-# The step of (rows, ld) weights from the gradient of one example, g = z^T delta + l2 w, in one pass; NULL: g is made first.
+# The step of (rows, columns) weights, ld doubles from row to row, from the gradient of one example, g = z^T delta + l2 w, in
+# one pass; NULL: g is made first.
 cdef example_kernel[N_OPTIMIZERS] BY_EXAMPLE
 BY_EXAMPLE[1] = momentum_by_example
 BY_EXAMPLE[2] = nesterov_by_example

@@ -226,7 +226,7 @@ cdef void step_by_example(const Network *net, const Work *work, const Task *task
             step_piece(net, task, layer.W_start, n, task.l1, task.l2)
         elif by_example != NULL:
             by_example(net.parameters + layer.W_start, z_in, delta, task.l2, task.s + layer.W_start,
-                       task.t + layer.W_start if task.t != NULL else NULL, task.h, layer.n_in, layer.ld)
+                       task.t + layer.W_start if task.t != NULL else NULL, task.h, layer.n_in, pad4(layer.n_out), layer.ld)
             j = layer.n_in
         while layer.n_out > 1 and j < layer.n_in:
             rows = min(max(PIECE // layer.ld, 1), layer.n_in - j)
