@@ -19,6 +19,7 @@ cdef struct Work:                 # buffers of up to `rows` examples; index l = 
     double *y                     # (rows, pad8(n_L)) targets, padding zero
     double *terms                 # (rows, pad8(n_L)) terms C_j of the losses
     double *losses                # (rows,) C of each example
+    double *ahead                 # (pad8(n_1),) a[1] of the next example, where the step before fed it forward
 
 cdef struct Network:
     Py_ssize_t L
@@ -116,12 +117,17 @@ cdef void feedforward(const Network *net, const Work *work, const double *x, Py_
                       const Share *who) noexcept nogil:
     """z[0] = x;  for l = 1..L:  a[l] = z[l-1] W[l] + b[l],  z[l] = σ_l(a[l]).
 
-    Under dropout mask[l] · z[l] takes the place of z[l] in a[l+1]; σ' still wants z[l] itself.
+    Under dropout mask[l] · z[l] takes the place of z[l] in a[l+1]; σ' still wants z[l] itself. Without x, of one row,
+    a[1] is made already.
     """
     cdef Py_ssize_t l, ld_in = ldx
     cdef const double *z_in = x
     for l in range(1, net.L + 1):
-        feed_layer(net, l, z_in, ld_in, work.a[l], work.z[l], B, who)
+        if z_in == NULL:
+            memcpy(work.a[1], work.ahead, pad8(net.layer[1].n_out) * sizeof(double))
+            apply_activation(&net.layer[1], work.a[1], work.z[1], 1, who)
+        else:
+            feed_layer(net, l, z_in, ld_in, work.a[l], work.z[l], B, who)
         if work.mask[l] != NULL:
             apply_mask(&net.layer[l], work.mask[l], work.z[l], work.out[l], B, who)
         bp_wait(who.barrier)
@@ -368,7 +374,10 @@ cdef Py_ssize_t carve(const Network *net, Work *work, double *memory, Py_ssize_t
     used += rows * pad8(net.layer[net.L].n_out)
     if memory != NULL:
         work.losses = memory + used
-    return used + pad8(rows)
+    used += pad8(rows)
+    if memory != NULL:
+        work.ahead = memory + used
+    return used + pad8(net.layer[1].n_out)
 
 
 def work_size(plan, Py_ssize_t rows):

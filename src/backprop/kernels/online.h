@@ -153,6 +153,52 @@ static void bp_sparse_update(ptrdiff_t count, const int32_t *index, const double
 #undef BP_CALL
 }
 
+/* V vectors of columns of momentum's step on one example, g = z^T delta + l2 W, s := mu s + g, W := W - eta s (Nesterov's:
+ * W := W - eta (g + mu s)), then a = S + z_new W, which feeds the next example forward. */
+BP_INLINE void bp_momentum_panel(const int V, const int nesterov, const int decays, ptrdiff_t n_in, double *W, double *s,
+                                 ptrdiff_t ld, const double *z, const double *delta, double l2, double eta, double mu,
+                                 const double *z_new, const double *S, double *a) {
+    const vh step = h_set(-eta), keep = h_set(mu), decay = h_set(l2), zero = h_set(0.0);
+    vh acc[BP_FAR_PANEL_V], d[BP_FAR_PANEL_V];
+    BP_UNROLL for (int v = 0; v < V; v++) { acc[v] = h_load(S + v * HL); d[v] = h_load(delta + v * HL); }
+    for (ptrdiff_t j = 0; j < n_in; j++, W += ld, s += ld) {
+        const vh p = h_set(z[j]), x = h_set(z_new[j]);
+        BP_UNROLL for (int v = 0; v < V; v++) {
+            vh w = h_load(W + v * HL), g = h_fma(p, d[v], zero);
+            if (decays) g = h_fma(decay, w, g);
+            const vh u = h_fma(keep, h_load(s + v * HL), g);
+            h_store(s + v * HL, u);
+            w = h_fma(step, nesterov ? h_fma(keep, u, g) : u, w);
+            h_store(W + v * HL, w);
+            acc[v] = h_fma(x, w, acc[v]);
+        }
+    }
+    BP_UNROLL for (int v = 0; v < V; v++) h_store(a + v * HL, acc[v]);
+}
+
+static void bp_momentum_forward(int nesterov, ptrdiff_t n_in, ptrdiff_t width, double *W, double *s, ptrdiff_t ld,
+                                const double *z, const double *delta, double l2, double eta, double mu, const double *z_new,
+                                const double *S, double *a) {
+    const ptrdiff_t widest = 2 * n_in * width > BP_FAR_DOUBLES ? BP_FAR_PANEL_V : BP_PANEL_V;
+#define BP_MOMENTUM(V, NESTEROV, DECAYS)                                                                           \
+    bp_momentum_panel(V, NESTEROV, DECAYS, n_in, W + n, s + n, ld, z, delta + n, l2, eta, mu, z_new, S + n, a + n)
+#define BP_CALL(V)                                                                                                 \
+    if (nesterov && l2 != 0.0) BP_MOMENTUM(V, 1, 1); else if (nesterov) BP_MOMENTUM(V, 1, 0);                      \
+    else if (l2 != 0.0) BP_MOMENTUM(V, 0, 1); else BP_MOMENTUM(V, 0, 0)
+    for (ptrdiff_t n = 0, left, V; n < width; n += V * HL) {
+        left = (width - n) / HL;
+        V = left >= widest ? widest : bp_even_panel(left, BP_PANEL_V);
+        switch (V) {
+            BP_CASE(1, BP_CALL) BP_CASE(2, BP_CALL) BP_CASE(3, BP_CALL) BP_CASE(4, BP_CALL)
+#if VL == 8
+            BP_CASE(8, BP_CALL)
+#endif
+        }
+    }
+#undef BP_CALL
+#undef BP_MOMENTUM
+}
+
 /* One unit: w := w + ds z_prev, then sum_j z_new_j w_j in the fixed 8-lane pattern of bp_dot8. */
 static double bp_update_dot8(ptrdiff_t n, double *w, const double *z_prev, double ds, const double *z_new) {
     vd acc[8 / VL];

@@ -12,6 +12,15 @@ ctypedef void (*step_kernel)(double *w, const double *g, double *s, double *t, c
 ctypedef void (*example_kernel)(double *w, const double *z, const double *delta, double l2, double *s, double *t,
                                 const double *h, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil
 
+ctypedef void (*forward_kernel)(double *w, const double *z, const double *delta, double l2, double *s, const double *h,
+                                Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld, const double *z_new, const double *b,
+                                double *a) noexcept nogil
+
+cdef extern from "online.h" nogil:
+    void bp_momentum_forward(bint nesterov, Py_ssize_t n_in, Py_ssize_t width, double *W, double *s, Py_ssize_t ld,
+                             const double *z, const double *delta, double l2, double eta, double mu, const double *z_new,
+                             const double *S, double *a) noexcept
+
 cdef struct Optimizer:
     const char *name
     prepare_kernel prepare        # before each step: the running numbers; NULL where there are none
@@ -73,12 +82,23 @@ cdef void momentum_by_example(double *w, const double *z, const double *delta, d
                               const double *h, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil:
     momentum_over(w, z, delta, l2, s, h, False, rows, columns, ld)
 
+cdef void momentum_and_forward(double *w, const double *z, const double *delta, double l2, double *s, const double *h,
+                               Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld, const double *z_new, const double *b,
+                               double *a) noexcept nogil:
+    bp_momentum_forward(False, rows, columns, w, s, ld, z, delta, l2, h[0], h[1], z_new, b, a)
+
 cdef void nesterov(double *w, const double *g, double *s, double *t, const double *h, Py_ssize_t n) noexcept nogil:
     momentum_along(w, g, s, h, True, n)
 
 cdef void nesterov_by_example(double *w, const double *z, const double *delta, double l2, double *s, double *t,
                               const double *h, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld) noexcept nogil:
     momentum_over(w, z, delta, l2, s, h, True, rows, columns, ld)
+
+
+cdef void nesterov_and_forward(double *w, const double *z, const double *delta, double l2, double *s, const double *h,
+                               Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld, const double *z_new, const double *b,
+                               double *a) noexcept nogil:
+    bp_momentum_forward(True, rows, columns, w, s, ld, z, delta, l2, h[0], h[1], z_new, b, a)
 
 
 cdef inline vd root(vd a, bint by_fma) noexcept nogil:
@@ -287,6 +307,11 @@ BY_EXAMPLE[2] = nesterov_by_example
 BY_EXAMPLE[5] = adam_by_example
 BY_EXAMPLE[6] = adamw_by_example
 BY_EXAMPLE[8] = adam_eps_hat_by_example
+
+# The same, and a = b + z_new W with the new weights, which feeds the next example forward; NULL: another pass does it.
+cdef forward_kernel[N_OPTIMIZERS] AND_FORWARD
+AND_FORWARD[1] = momentum_and_forward
+AND_FORWARD[2] = nesterov_and_forward
 
 
 def optimizers():

@@ -72,11 +72,12 @@ cdef void output_deltas(const Network *net, const Work *work, const Task *task, 
                                           work.terms + r * ld, delta + r * ld)
 
 
-cdef const double *block_deltas(const Network *net, const Work *work, const Task *task, Py_ssize_t start,
-                                Py_ssize_t rows, Py_ssize_t B, double *loss, const Share *who) noexcept nogil:
+cdef const double *block_deltas(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t rows,
+                                Py_ssize_t B, bint fed, double *loss, const Share *who) noexcept nogil:
     """Feedforward and deltas (-η δ for plain descent) of `rows` examples of a batch of B; returns their inputs, side by side.
 
     The examples' w_i C_i are added to `loss` one by one, so that no split into batches, calls or threads changes the sum.
+    `fed`: a[1] of the only row is made already.
     """
     cdef Py_ssize_t r
     cdef const double *x = batch_inputs(net, work, task, start, rows, who)
@@ -86,7 +87,7 @@ cdef const double *block_deltas(const Network *net, const Work *work, const Task
     if task.dropout.rate != NULL:
         draw_masks(net, work, &task.dropout, start, rows, who)
     bp_wait(who.barrier)
-    feedforward(net, work, x, net.layer[1].n_in, rows, who)
+    feedforward(net, work, NULL if fed else x, net.layer[1].n_in, rows, who)
     output_deltas(net, work, task, start, rows, B, who)
     bp_wait(who.barrier)
     if who.t == 0:
@@ -99,7 +100,7 @@ cdef const double *block_deltas(const Network *net, const Work *work, const Task
 cdef void add_block(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t rows,
                     Py_ssize_t B, double *target, double *loss, const Share *who) noexcept nogil:
     """The gradients (-η times them for plain descent) of `rows` examples of a batch of B, added to `target`."""
-    cdef const double *x = block_deltas(net, work, task, start, rows, B, loss, who)
+    cdef const double *x = block_deltas(net, work, task, start, rows, B, False, loss, who)
     add_gradients(net, work, x, net.layer[1].n_in, rows, target, who)
     bp_wait(who.barrier)
 
@@ -159,8 +160,8 @@ cdef void train_batch(const Network *net, const Work *work, const Task *task, Py
     cdef bint in_place = task.plain and B <= work.rows
     if weighs_nothing(task, start, B):
         return
-    if B == 1 and who.T == 1 and not task.plain and task.clip_norm == 0.0:
-        step_by_example(net, work, task, start, loss, who)
+    if B == 1 and steps_by_example(task, who):
+        step_by_example(net, work, task, start, False, NULL, loss, who)
         return
     if in_place:
         target = net.parameters
@@ -202,14 +203,19 @@ cdef enum:
     PIECE = 512                   # doubles of a gradient that are made at a time: they stay in the nearest cache
 
 
-cdef void step_by_example(const Network *net, const Work *work, const Task *task, Py_ssize_t start, double *loss,
-                          const Share *who) noexcept nogil:
+cdef inline bint steps_by_example(const Task *task, const Share *who) noexcept nogil:
+    return who.T == 1 and not task.plain and task.clip_norm == 0.0
+
+
+cdef void step_by_example(const Network *net, const Work *work, const Task *task, Py_ssize_t start, bint fed,
+                          const double *x_next, double *loss, const Share *who) noexcept nogil:
     """train_batch with B = 1 on one thread, without clipping: the gradient is made and used up piece by piece.
 
-    The same bits; but the gradient, a vector as long as the parameters, never goes through the far caches.
+    The same bits; but the gradient, a vector as long as the parameters, never goes through the far caches. `fed`: a[1] is
+    made already; `x_next`, if any, is to be fed forward to it on the way.
     """
     cdef const Layer *layer
-    cdef const double *z_in = block_deltas(net, work, task, start, 1, 1, loss, who)
+    cdef const double *z_in = block_deltas(net, work, task, start, 1, 1, fed, loss, who)
     cdef const double *delta
     cdef double *g = task.gradient
     cdef Py_ssize_t l, j, rows, n
@@ -219,7 +225,15 @@ cdef void step_by_example(const Network *net, const Work *work, const Task *task
         task.optimizer.prepare(task.h)
     for l in range(1, net.L + 1):
         layer, delta, j = &net.layer[l], work.delta[l], 0
-        if layer.n_out == 1:
+        if net.bias:
+            bp_outer(1, pad8(layer.n_out), &one, delta, g)
+            step_piece(net, task, layer.b_start, pad8(layer.n_out), 0.0, 0.0)
+        if l == 1 and x_next != NULL:
+            AND_FORWARD[task.optimizer - &OPTIMIZERS[0]](
+                net.parameters + layer.W_start, z_in, delta, task.l2, task.s + layer.W_start, task.h, layer.n_in,
+                pad4(layer.n_out), layer.ld, x_next, net.parameters + layer.b_start, work.ahead)
+            j = layer.n_in
+        elif layer.n_out == 1:
             n = layer.b_start - layer.W_start
             memset(g, 0, n * sizeof(double))
             bp_axpy(delta[0], z_in, g, layer.n_in)
@@ -233,12 +247,26 @@ cdef void step_by_example(const Network *net, const Work *work, const Task *task
             bp_outer(rows, layer.ld, z_in + j, delta, g)
             step_piece(net, task, layer.W_start + j * layer.ld, rows * layer.ld, task.l1, task.l2)
             j += rows
-        if net.bias:
-            bp_outer(1, pad8(layer.n_out), &one, delta, g)
-            step_piece(net, task, layer.b_start, pad8(layer.n_out), 0.0, 0.0)
         z_in = work.out[l]
     if task.max_norm > 0.0:
         shorten_weights(net, work, task.max_norm, who)
+
+
+cdef void step_example_by_example(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t stop,
+                                  double *loss, const Share *who) noexcept nogil:
+    """step_by_example over order[start : stop]; where a rule has the kernel, its pass over W[1] feeds the next example."""
+    cdef bint ahead = (AND_FORWARD[task.optimizer - &OPTIMIZERS[0]] != NULL and net.layer[1].n_out > 1
+                       and task.l1 == 0.0 and task.max_norm == 0.0), fed = False
+    cdef const double *x_next
+    cdef Py_ssize_t k
+    for k in range(start, stop):
+        if weighs_nothing(task, k, 1):
+            continue
+        x_next = NULL
+        if ahead and k + 1 < stop and not weighs_nothing(task, k + 1, 1):
+            x_next = task.X + task.order[k + 1] * net.layer[1].n_in
+        step_by_example(net, work, task, k, fed, x_next, loss, who)
+        fed = x_next != NULL
 
 
 cdef inline void step_piece(const Network *net, const Task *task, Py_ssize_t first, Py_ssize_t n, double l1,
@@ -304,6 +332,9 @@ cdef void shorten_weights(const Network *net, const Work *work, double limit, co
 cdef void train_rows(const Network *net, const Work *work, const Task *task, Py_ssize_t start, Py_ssize_t stop,
                      Py_ssize_t batch_size, double *loss, const Share *who) noexcept nogil:
     """Batch after batch over order[start : stop], the last one ragged; loss += Σ w_i C_i."""
+    if batch_size == 1 and steps_by_example(task, who):
+        step_example_by_example(net, work, task, start, stop, loss, who)
+        return
     while start < stop:
         train_batch(net, work, task, start, min(batch_size, stop - start), loss, who)
         start += batch_size
