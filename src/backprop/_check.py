@@ -87,7 +87,8 @@ def _float64(value, name):
     unmasked(value, name)
     kind = raw.dtype.kind
     if kind == "O" and raw.ndim == 0:
-        raise TypeError(f"{name} must be an array of numbers, got {_kind(value)}")
+        hint = "; Network.train alone takes a stream, and without Y" if hasattr(value, "epoch") else ""
+        raise TypeError(f"{name} must be an array of numbers, got {_kind(value)}{hint}")
     if kind == "c":
         raise ValueError(f"{name} must be real: complex data is not supported, got dtype {raw.dtype}")
     if kind == "O":
@@ -136,10 +137,6 @@ def _first_text(value):
 
 
 def _from_objects(raw, name):
-    if raw.ndim == 0:
-        item = raw.item()
-        hint = "; Network.train alone takes a stream, and without Y" if hasattr(item, "epoch") else ""
-        raise TypeError(f"{name} must be an array of numbers, got {_kind(item)}{hint}")
     for index, item in np.ndenumerate(raw):
         if isinstance(item, (list, tuple, np.ndarray)):
             raise ValueError(f"{name} is ragged: element {_where(index)} is a {_kind(item)} of length {len(item)}")
