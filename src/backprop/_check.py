@@ -35,6 +35,22 @@ def shown(value) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+class calls:
+    """`with calls("metrics"):` around a call of a user's function: what it raises gets a note that names the argument."""
+
+    __slots__ = ("what",)
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if isinstance(error, Exception):
+            error.add_note(f"backprop called a function of yours, which raised this: {self.what}")
+
+
 def _got(value):
     """`value` with its kind, as a message about a wrong kind quotes it."""
     return "None" if value is None else f"{_kind(value)} {shown(value)}"

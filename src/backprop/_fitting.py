@@ -190,7 +190,8 @@ def validation_rows(Y, fraction, generator):
     n = len(Y)
     held = math.ceil(n * fraction)
     if held < 2:
-        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset, "
+                         "or leave out early_stopping.")
     if held >= n:
         raise ValueError(f"validation_fraction={fraction:g} of {n} rows leaves none to train on")
     return held_out(Y, held, generator)

@@ -122,7 +122,8 @@ class LibsvmReader(LineReader):
     def _label(self, cell, line):
         if not NUMBER.fullmatch(cell):
             why = "several labels of one row are not read" if "," in cell else "a row begins with its label, a number"
-            raise self.error(f"the label {show(cell)} is not a number: {why}", line, 1)
+            raise self.error(f"the label {show(cell)} is not a number: {why} (LIBSVM is what "
+                             f"{self.options.spell('zero_based', self.base == 0)} reads)", line, 1)
         return cell
 
     def _pair(self, cell, previous, line, column):

@@ -33,7 +33,8 @@ def refuse_others(reader, path, options):
     """ValueError for options that are for other formats than that of `reader`."""
     name = os.path.basename(path)
     if reader is not read_text and (options.delimiter is not None or options.header != "auto"):
-        raise ValueError(f"header and delimiter are for delimited text files, and {name} is not one")
+        why = " where zero_based is given" if reader is read_libsvm and options.zero_based is not None else ""
+        raise ValueError(f"header and delimiter are for delimited text files, and {name} is not one{why}")
     if reader is read_libsvm:
         if options.zero_based is None:
             from_0, from_1 = options.spell("zero_based", True), options.spell("zero_based", False)

@@ -184,9 +184,11 @@ def gradient_descent(f: Callable[[FloatArray], float], w0: ArrayLike | int,
         values.append(point.value)
         if record_path:
             path.append(point.w)
-        if callback is not None and callback(DescentState(len(values) - 1, point.w.copy(), point.value,
-                                                          point.gradient.copy(), point.learning_rate)):
-            stop = "callback"
+        if callback is not None:
+            with _check.calls("callback"):
+                if callback(DescentState(len(values) - 1, point.w.copy(), point.value, point.gradient.copy(),
+                                         point.learning_rate)):
+                    stop = "callback"
     return DescentResult(point.w, point.value, point.gradient, np.array(values),
                          np.array(path) if record_path else None, len(values) - 1,
                          stop in ("gradient", "precision", "step"), stop)
@@ -224,7 +226,8 @@ class _Function:
         """f(w) as a float that may be NaN or infinite; overflow is infinity."""
         try:
             with np.errstate(over="ignore", invalid="ignore"):
-                out = self.f(w.copy())
+                with _check.calls("f"):
+                    out = self.f(w.copy())
         except OverflowError:                # Python's own floats raise where NumPy's give inf
             return np.inf
         if out is None or isinstance(out, (str, bytes)):
@@ -252,7 +255,8 @@ class _Function:
             return self._central_differences(w)
         try:
             with np.errstate(over="ignore", invalid="ignore"):
-                out = self.given(w.copy())
+                with _check.calls("gradient"):
+                    out = self.given(w.copy())
         except OverflowError:
             raise _NotFinite(f"gradient overflows at w = {w}") from None
         try:

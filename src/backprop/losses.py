@@ -29,7 +29,8 @@ class OwnLoss:
         """Checked (losses (B,), derivatives (B, n_L)); DivergenceError where they are not finite."""
         Y = Y.view()
         Y.flags.writeable = False                  # it may be the caller's own array
-        result = self.function(Y, P)
+        with _check.calls("the loss"):
+            result = self.function(Y, P)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise TypeError(f"loss {self.name!r} must return two arrays, the losses and their derivatives, "
                             f"got {type(result).__name__}")

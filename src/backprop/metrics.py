@@ -195,7 +195,8 @@ class Metrics:
         out = {}
         for name, row in zip(self.names, self.rows):
             if isinstance(row, Metric):
-                value = row.function(Y, P)
+                with _check.calls(f"{name!r} of the metrics"):
+                    value = row.function(Y, P)
             elif row in _CLASSES:
                 value = _CLASSES[row][0](classes, weight)
             else:

@@ -470,7 +470,8 @@ class _Run:
         """The schedule's learning rate for the next epoch, into the core's numbers."""
         o, state = self.options, self.state
         epoch = self.network.epochs_trained
-        rate = o.schedule.rate(epoch, state.optimizer.learning_rate, self.last_epoch, state.schedule_state)
+        with _check.calls("the schedule of the learning_rate"):
+            rate = o.schedule.rate(epoch, state.optimizer.learning_rate, self.last_epoch, state.schedule_state)
         state.numbers[0] = _check.real(rate, f"schedule: the learning rate of epoch {epoch}", minimum=0.0)
 
     def _orders(self, count):
@@ -643,7 +644,8 @@ class _Run:
         given_up = self.best is not None and self.best.look(values, history.epoch[-1])
         if self.bar is not None:
             self._show(values, count)
-        stops = [callback(State(history.epoch[-1], self.network, history, values)) for callback in o.callbacks]
+        with _check.calls("one of the callbacks"):
+            stops = [callback(State(history.epoch[-1], self.network, history, values)) for callback in o.callbacks]
         if o.target_loss is not None and history.loss[-1] <= o.target_loss:
             return "target_loss"
         if given_up:
