@@ -11,7 +11,7 @@ import pytest
 
 import backprop as bp
 import bits
-from backprop import _dispatch, network, training
+from backprop import _dispatch, network, options, training
 
 SCRIPT = Path(bits.__file__)
 FMA = [name for name in _dispatch.available() if name != "baseline"]
@@ -160,6 +160,23 @@ def test_sparse_and_dense_rows(here, monkeypatch, density):
     monkeypatch.setattr(training, "SPARSE_MIN_INPUTS", 1)
     chosen = {name: c for name, c in CONFIGURATIONS.items() if c.options["batch_size"] == 1}
     assert different(bits.hashes(chosen), {name: here[name] for name in chosen}) == []
+
+
+def test_columns_of_the_lists_fit_their_integers(monkeypatch):
+    """A row wider than int32 can number takes the dense kernel, whose bits are the same."""
+    assert training.SPARSE_MAX_INPUTS - 1 == np.iinfo(np.int32).max
+    X, Y = np.zeros((6, 40)), np.ones((6, 1))
+    X[np.arange(6), np.arange(34, 40)] = 1.0             # the last columns among them
+    listed, found = [], []
+    monkeypatch.setattr(training, "_nonzero", lambda X, nonzero=training._nonzero: listed.append(1) or nonzero(X))
+    for most, lists in ((40, 1), (39, 1)):
+        monkeypatch.setattr(training, "SPARSE_MAX_INPUTS", most)
+        monkeypatch.setattr(options, "_last", ((), None))                # what it knows was made with the other limit
+        net = bp.Network([40, 3, 1], seed=1)
+        net.train(X, Y, epochs=2, batch_size=1)
+        assert len(listed) == lists
+        found.append(net.parameters.tobytes())
+    assert found[0] == found[1]
 
 
 def test_learn_one_is_online_training():

@@ -29,6 +29,7 @@ SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of wh
 THREAD_FLOPS = 1.5e6     # arithmetic of a step that pays for one more thread's barriers (docs/performance.md)
 SPARSE_MAX_DENSITY = 0.4     # share of non-zero inputs up to which skipping the zeros pays (docs/performance.md)
 SPARSE_MIN_INPUTS = 32       # fewer inputs are not worth the lists
+SPARSE_MAX_INPUTS = 2**31    # more do not fit their int32; the dense kernel gives the same bits
 SLICE_EPOCHS = 4096      # most epochs in one call, so that their orders stay small
 
 
@@ -177,7 +178,8 @@ def manner(network, options, train):
         budgets=o.max_updates is not None or o.max_seconds is not None or o.checkpoint_path is not None,
         scheduled=scheduled, penalised=penalised, schedule=o.schedule.to_dict(),
         no_slots=None if o.optimizer.n_slots else np.empty((0, network._parameters.size)),
-        lists=o.batch_size == 1 and sizes[1] > 1 and sizes[0] >= SPARSE_MIN_INPUTS, rule=rule)
+        lists=o.batch_size == 1 and sizes[1] > 1 and SPARSE_MIN_INPUTS <= sizes[0] <= SPARSE_MAX_INPUTS,
+        rule=rule)
 
 
 # ---- the loop --------------------------------------------------------------------------------------------------------
