@@ -1,6 +1,8 @@
 """What importing and training leave behind in the process: floating-point flags, threads, forks."""
 
 import os
+import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -11,11 +13,12 @@ import pytest
 
 import backprop as bp
 import bits
-from backprop import training
+from backprop import _threads, sources, training
 
 LINUX = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's /proc")
 ONLINE = bits.Configuration((33, 12, 4), batch_size=1)
 BATCHES = bits.Configuration((33, 12, 4), batch_size=7)
+SHORT = {"epochs": 3, "batch_size": 7}
 CALLS = {
     "train, online": lambda: ONLINE.trained(),
     "train, in registers": lambda: bits.Configuration((2, 8, 1), batch_size=1).trained(),
@@ -126,6 +129,97 @@ def test_no_thread_outlives_the_call(train):
     while set(os.listdir("/proc/self/task")) - tasks and time.monotonic() < deadline:
         time.sleep(0.001)
     assert set(os.listdir("/proc/self/task")) - tasks == set()
+
+
+def train_in_a_team(net):
+    net.train(BATCHES.X, BATCHES.Y, **SHORT, n_threads=4)
+
+
+def train_side_by_side(net):
+    bp.train_many([net, BATCHES.network(), BATCHES.network()], [(BATCHES.X, BATCHES.Y)] * 3, n_threads=3, **SHORT)
+
+
+def train_on_a_stream(net):
+    net.train([(BATCHES.X[:14], BATCHES.Y[:14]), (BATCHES.X[14:], BATCHES.Y[14:])], **SHORT)
+
+
+STARTS = [(train, name) for train, names in (
+    (train_in_a_team, ["backprop-1", "backprop-2", "backprop-3"]), (train_on_a_stream, ["backprop-stream"]),
+    (train_side_by_side, ["backprop-many-0", "backprop-many-1", "backprop-many-2"])) for name in names]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("train, name", STARTS, ids=[name for _, name in STARTS])
+def test_no_thread_is_left_where_ctrl_c_comes_as_one_is_started(monkeypatch, train, name, moment):
+    net, start, threads = BATCHES.network(), threading.Thread.start, threading.enumerate()
+    monkeypatch.setattr(sources, "BESIDE_SECONDS", 0.0)
+
+    def pressed(thread):
+        if moment == "after" or thread.name != name:
+            start(thread)
+        if thread.name == name:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            train(net)
+    assert threading.enumerate() == threads and np.isfinite(net.parameters).all()
+    net.reset(0)
+    train(net)                                               # nothing is locked
+    assert net.epochs_trained == SHORT["epochs"]
+
+
+@pytest.mark.parametrize("train, name", [start for start in STARTS if start[0] is not train_on_a_stream],
+                         ids=[name for train, name in STARTS if train is not train_on_a_stream])
+def test_a_thread_that_the_system_refuses_is_an_error(monkeypatch, train, name):
+    net, start, threads = BATCHES.network(), threading.Thread.start, threading.enumerate()
+    before = pickle.dumps((net.parameters, net._generator, net.epochs_trained))
+
+    def refused(thread):
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            train(net)
+    assert threading.enumerate() == threads
+    if name not in ("backprop-many-1", "backprop-many-2"):   # where the threads before it have begun with the networks
+        assert pickle.dumps((net.parameters, net._generator, net.epochs_trained)) == before
+    train(net.reset(0))
+
+
+def test_threads_are_waited_for_through_any_number_of_ctrl_c():
+    """Before Python 3.13 the first of them makes join take the thread for dead."""
+    thread = threading.Thread(target=time.sleep, args=(0.5,))
+    thread.start()
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _threads.join([thread])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, handler)
+    assert thread not in threading.enumerate()
+
+
+def test_a_thread_on_its_way_is_waited_for_and_one_that_was_never_made_is_not(monkeypatch):
+    """Python counts both among all threads, and neither is alive."""
+    class Coming:
+        ident, looks = None, 0
+
+        def is_alive(self):
+            self.looks += 1
+            return False
+
+    coming, never = Coming(), Coming()
+    monkeypatch.setattr(threading, "enumerate", lambda: [never] if coming.looks > 20 else [coming, never])
+    monkeypatch.setattr(_threads, "START_SECONDS", 0.1)
+    _threads.join([coming, never])
+    assert coming.looks == 21 and never.looks > 0
 
 
 @LINUX

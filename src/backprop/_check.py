@@ -36,7 +36,7 @@ def shown(value) -> str:
 
 
 class calls:
-    """`with calls("metrics"):` around a call of a user's function: what it raises gets a note that names the argument."""
+    """`with calls("metrics"):` around a call of a user's function; what that raises gets a note with the argument."""
 
     __slots__ = ("what",)
 

@@ -1,12 +1,15 @@
-"""How many threads a call takes that is not told: no more than the processors, nor than the surroundings leave it."""
+"""How many threads a call takes that is not told, no more than the processors, nor than the surroundings leave it; and
+how it waits for its own."""
 
 import os
 import sys
 import threading
+import time
 
 # The first is what joblib's processes and Dask's nannies set for their workers, and what users set; "4,2" is one number
 # for each level of nesting.
 _VARIABLES = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "LOKY_MAX_CPU_COUNT")
+START_SECONDS = 2.0          # a thread that has not begun by then was never made
 
 
 def available():
@@ -54,3 +57,24 @@ def _threads_of_the_dask_worker():
         return distributed.get_worker().state.nthreads
     except ValueError:                                   # not in a task
         return 1
+
+
+def join(threads):
+    """Wait until none of the threads is left, through any number of Ctrl-C, of which the last is raised then.
+
+    The start of one may have failed, or Ctrl-C may have ended it with the thread on its way: that is not alive yet, or,
+    where it came a moment earlier, never will be. Before Python 3.13 one is not alive whose join Ctrl-C broke into,
+    however long it still runs.
+    """
+    interrupted, late = None, time.monotonic() + START_SECONDS
+    for thread in threads:
+        while thread in threading.enumerate() and (thread.ident is not None or time.monotonic() < late):
+            try:
+                if thread.is_alive():
+                    thread.join()
+                else:
+                    time.sleep(1e-4)
+            except KeyboardInterrupt as error:
+                interrupted = error
+    if interrupted is not None:
+        raise interrupted

@@ -270,22 +270,19 @@ class _Pool:
     def run(self, n_threads, shown):
         """Train all of them; `shown`: the length of the progress bar, or None for none."""
         self.n_threads = n_threads
-        bar, started = _bar(shown), []
+        bar, ends = _bar(shown), [threading.Event() for _ in range(n_threads)]
+        threads = [threading.Thread(target=self.work, args=(ended,), name=f"backprop-many-{t}")
+                   for t, ended in enumerate(ends)]
         try:
-            for t in range(n_threads):
-                ended = threading.Event()
-                thread = threading.Thread(target=self.work, args=(ended,), name=f"backprop-many-{t}")
+            for thread in threads:
                 thread.start()
-                started.append((thread, ended))
-            for _, ended in started:
+            for ended in ends:
                 while not ended.wait(REFRESH_SECONDS):   # Ctrl-C is heard here, and the workers look at `stopped`
                     if bar is not None:
                         bar.update(self.done - bar.n)
         finally:
             self.stopped = True
-            for thread, ended in started:
-                ended.wait()                             # join alone takes a thread for dead where Ctrl-C broke into it
-                thread.join()
+            _threads.join(threads)
             if bar is not None:
                 bar.update(self.done - bar.n)
                 bar.close()

@@ -12,7 +12,7 @@ import threading
 
 import numpy as np
 
-from backprop import _check, _sparse, losses
+from backprop import _check, _sparse, _threads, losses
 from backprop.errors import DataFormatError
 from backprop.examples import Examples
 
@@ -156,31 +156,18 @@ def beside(work, read, stop):
 
     thread = threading.Thread(target=run, name="backprop-stream")
     try:
-        thread.start()
-    except RuntimeError:                        # there is no thread to be had: one after the other
-        return work(), read()
-    except BaseException:
-        stop()
-        raise
-    try:
+        try:
+            thread.start()
+        except RuntimeError:                    # there is no thread to be had: one after the other
+            return work(), read()
         value = read()
         done.wait()
     except BaseException:
         stop()
         raise
     finally:
-        _until(done)
-        thread.join()
+        _threads.join([thread])
     worked, error = result[0]
     if error is not None:
         raise error
     return worked, value
-
-
-def _until(done):
-    """Wait for an event that is sure to come soon, through any number of Ctrl-C."""
-    while not done.is_set():
-        try:
-            done.wait()
-        except KeyboardInterrupt:
-            continue

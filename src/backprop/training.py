@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backprop import _check, _memory, _order, _sparse, optimizers, schedules, solvers, sources, stopping
+from backprop import _check, _memory, _order, _sparse, _threads, optimizers, schedules, solvers, sources, stopping
 from backprop._dispatch import core
 from backprop.errors import DivergenceError
 from backprop.history import History
@@ -698,16 +698,13 @@ def _team_size(network, options):
 def _work(job, n_threads):
     """Do a job of the core with a team of threads, made here and gone at the end; returns (status, parts trained)."""
     team = [threading.Thread(target=core.work, args=(job, t), name=f"backprop-{t}") for t in range(1, n_threads)]
-    started = []
     try:
         for thread in team:
             thread.start()
-            started.append(thread)
         return core.work(job)
     finally:
         core.abandon(job)            # nobody is inside any more, unless a thread could not be started
-        for thread in started:
-            thread.join()
+        _threads.join(team)
 
 
 def _training_state(network, options):
