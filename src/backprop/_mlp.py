@@ -71,8 +71,9 @@ class MLP(CallbackSupportMixin, Estimator):
         if isinstance(names, str):
             names = [names] * len(sizes)
         if not isinstance(names, (list, tuple)) or len(names) != len(sizes):
-            raise ValueError("activation must be a name or one name per hidden layer, got "
-                             f"{_check.shown(self.activation)} for {len(sizes)} hidden layers")
+            kind = ValueError if isinstance(names, (list, tuple)) else TypeError
+            raise kind(f"activation must be a name or one name per hidden layer, got {_check.shown(self.activation)} "
+                       f"for {len(sizes)} hidden layers")
         names = [_check.choice(name, "activation", (*ACTIVATIONS, *activations.HIDDEN)) for name in names]
         return sizes, [ACTIVATIONS.get(name, name) for name in names]
 

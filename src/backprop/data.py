@@ -544,7 +544,8 @@ class Standardizer:
     def from_dict(cls, state: Mapping[str, Any]) -> Standardizer:
         """The Standardizer that `to_dict` described; ValueError or TypeError for anything else."""
         if not isinstance(state, dict) or set(state) != {"mean", "scale"}:
-            raise ValueError(f"state must be a dict of mean and scale, got {_check.shown(state)}")
+            kind = ValueError if isinstance(state, dict) else TypeError
+            raise kind(f"state must be a dict of mean and scale, got {_check.shown(state)}")
         new = cls()
         new.mean_ = _check.vector(state["mean"], "mean").copy()
         new.scale_ = _check.vector(state["scale"], "scale", length=len(new.mean_), of="one per mean").copy()

@@ -83,7 +83,8 @@ class Model:
         for name, width in (("scaler", n_inputs), ("target_scaler", n_outputs)):
             scaler = getattr(self, name)
             if scaler is not None and getattr(scaler, "n_features_in_", None) != width:
-                raise ValueError(f"{name} must be a Standardizer fitted to {width} columns, got {scaler!r}")
+                kind = ValueError if isinstance(scaler, Standardizer) else TypeError
+                raise kind(f"{name} must be a Standardizer fitted to {width} columns, got {scaler!r}")
         if self.feature_names is not None and len(self.feature_names) != n_inputs:
             raise ValueError(f"feature_names has {len(self.feature_names)} names, expected {n_inputs}")
         if self.columns is not None and sum(column.width for column in self.columns) != n_inputs:
