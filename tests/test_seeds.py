@@ -64,6 +64,53 @@ def test_estimators(digits):
     assert min(scores) >= 0.92 and np.mean(scores) >= 0.95
 
 
+def rings(seed):
+    """300 rows: two classes, one around the other, and y = sin 2 x_1 + x_2 with a noise of 0.1."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(300, 2))
+    return X, (X**2).sum(axis=1) > 1.4, np.sin(2 * X[:, 0]) + X[:, 1] + 0.1 * rng.normal(size=300)
+
+
+FITS = {
+    "adam": {"max_iter": 100, "learning_rate_init": 0.01, "batch_size": 20},
+    "sgd": {"solver": "sgd", "max_iter": 100, "learning_rate_init": 0.05, "batch_size": 20},
+    "lbfgs": {"solver": "lbfgs", "max_iter": 25, "alpha": 0.01},
+    "early stopping": {"early_stopping": True, "validation_fraction": 0.3, "n_iter_no_change": 30, "max_iter": 200,
+                       "learning_rate_init": 0.02, "batch_size": 20},
+    "dropout": {"max_iter": 150, "learning_rate_init": 0.01, "batch_size": 20, "dropout": 0.1},
+    "in parts": {"learning_rate_init": 0.01, "batch_size": 20},
+}
+
+
+@pytest.mark.filterwarnings("ignore::backprop.errors.ConvergenceWarning", "ignore:.*converge")
+@pytest.mark.parametrize("cls", [bp.MLPClassifier, bp.MLPRegressor])
+@pytest.mark.parametrize("how", FITS)
+def test_estimators_in_every_way_of_fitting(how, cls):
+    scores = []
+    for seed in SEEDS:
+        X, inside, value = rings(seed)
+        y = inside if cls is bp.MLPClassifier else value
+        model = cls(hidden_layer_sizes=(16,), activation="tanh", random_state=seed, **FITS[how])
+        if how == "in parts":
+            for _ in range(100):
+                model.partial_fit(X[:200], y[:200], **{"classes": [False, True]} if cls is bp.MLPClassifier else {})
+        else:
+            model.fit(X[:200], y[:200])
+        scores.append(model.score(X[200:], y[200:]))
+    assert min(scores) >= 0.85 and np.mean(scores) >= 0.93, scores
+
+
+def test_an_ensemble_errs_less_than_its_members_on_average():
+    """A theorem: the square is convex, and members that differ make the inequality strict."""
+    for seed in SEEDS:
+        X, _, y = rings(seed)
+        made = bp.Ensemble([bp.Network([2, 8, 1], seed=20 * seed + i) for i in range(6)], seed=seed)
+        made.train(X[:100], y[:100], epochs=40, batch_size=10, optimizer="adam", learning_rate=0.02, n_threads=1)
+        alone = ((made.predict_each(X[200:])[..., 0] - y[200:]) ** 2).mean()
+        together = ((made.predict(X[200:])[:, 0] - y[200:]) ** 2).mean()
+        assert together < alone < 0.3 * y.var(), seed
+
+
 def test_a_perceptron_separates_what_is_separable():
     for seed in SEEDS:
         rng = np.random.default_rng(seed)

@@ -47,8 +47,9 @@ class calls:
         pass
 
     def __exit__(self, kind, error, traceback) -> None:
-        if isinstance(error, Exception):
-            error.add_note(f"backprop called a function of yours, which raised this: {self.what}")
+        note = f"backprop called a function of yours, which raised this: {self.what}"
+        if isinstance(error, Exception) and note not in getattr(error, "__notes__", ()):     # one error, raised again
+            error.add_note(note)
 
 
 def _got(value):
