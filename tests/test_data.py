@@ -819,17 +819,22 @@ import sys, time
 from backprop import data
 print("ready", flush=True)
 try:
-    data.load(sys.argv[1])
+    data.load(sys.argv[1], **({"zero_based": False} if sys.argv[1].endswith(".svm") else {}))
 except KeyboardInterrupt:
     print(time.time(), flush=True)
 """
 
 
-@pytest.mark.parametrize("kind", ["csv", "quoted csv", "npy.gz"])
+@pytest.mark.parametrize("kind", ["csv", "quoted csv", "npy.gz", "libsvm", "libsvm with comments"])
 def test_ctrl_c_is_heard_within_half_a_second(tmp_path, kind):
     if kind == "npy.gz":
         path = tmp_path / "x.npy.gz"
         path.write_bytes(gzip.compress(forged(header((2_000_000, 100)))) + 100 * gzip.compress(bytes(16_000_000)))
+    elif kind.startswith("libsvm"):
+        pytest.importorskip("scipy", reason="rows of LIBSVM files are SciPy's")
+        path = tmp_path / "x.svm"
+        row = "1 " + " ".join(f"{i}:1.25" for i in range(1, 300))
+        path.write_text((row + (" # a comment\n" if kind.endswith("comments") else "\n")) * 15_000)
     else:
         row = ",".join(["1.25"] * 500) + "\n"
         path = tmp_path / "x.csv"
