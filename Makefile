@@ -40,7 +40,7 @@ test-long: $(VENV)/tested ## run the tests and those that take minutes (builds w
 fuzz: $(VENV)-fuzz/ready ## fuzz the readers of files, guided by coverage: SECONDS=60 between them all
 	$(VENV)-fuzz/bin/python fuzz $(SECONDS)
 
-sanitize: $(VENV)-asan/ready $(VENV)-checked/ready ## run the tests under ASan and UBSan, then with checked indices; some under valgrind
+sanitize: $(VENV)/installed $(VENV)-asan/ready $(VENV)-checked/ready ## run the tests under ASan and UBSan, then with checked indices; some under valgrind
 	LD_PRELOAD="$$(for l in asan ubsan stdc++; do $(CC) -print-file-name=lib$$l.so; done | tr '\n' ' ')" \
 	ASAN_OPTIONS=detect_leaks=0 $(VENV)-asan/bin/python -m pytest $(KERNEL_TESTS) $(PARALLEL)
 	$(VENV)-checked/bin/python -m pytest tests $(PARALLEL) --ignore tests/test_packaging.py --ignore tests/test_types.py

@@ -304,6 +304,8 @@ class _Run:
         self.last_epoch = first + options.epochs
         self.started = time.perf_counter()
         self.rows_per_second = 1e9 / (500 + network._n_parameters)   # a cautious guess until a call has been measured
+        if rule.n_threads > 1:       # an epoch: barriers take far longer where something else wants the processors
+            self.rows_per_second = min(self.rows_per_second, 1.01 * n / (SLICE_SECONDS or 1.0))
         self.singly = manner.listened                # whether each epoch is a call of the core of its own
         if options.shuffle:
             self.generator = generator if options.dropout is None else network._generator.bit_generator.state
