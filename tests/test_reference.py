@@ -122,13 +122,13 @@ def test_no_activation_overflows_at_net_inputs_of_1e4(name):
 
 def example(seed, hidden, output, loss, depth, bias=True):
     rng = np.random.default_rng(seed)
-    sizes = [3, *[4, 4, 4][:depth], 2 + seed % 2]
+    sizes = [3, *[4] * depth, 2 + seed % 2]
     weights, biases = cases.parameters(rng, sizes, bias)
     X = rng.normal(size=(4, 3))
     return weights, biases, X, cases.targets(rng, output, loss, 4, sizes[-1]), rng.uniform(0.5, 2.0, size=4)
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("output, loss", cases.PAIRS)
 def test_gradients_are_derivatives_of_the_loss(output, loss, depth):
     for seed, hidden in enumerate(cases.HIDDEN if depth else ["none"]):

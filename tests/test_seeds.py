@@ -78,7 +78,7 @@ FITS = {
     "early stopping": {"early_stopping": True, "validation_fraction": 0.3, "n_iter_no_change": 30, "max_iter": 200,
                        "learning_rate_init": 0.02, "batch_size": 20},
     "dropout": {"max_iter": 150, "learning_rate_init": 0.01, "batch_size": 20, "dropout": 0.1},
-    "in parts": {"learning_rate_init": 0.01, "batch_size": 20},
+    "in parts": {"learning_rate_init": 0.02, "batch_size": 20},
 }
 
 
@@ -92,7 +92,7 @@ def test_estimators_in_every_way_of_fitting(how, cls):
         y = inside if cls is bp.MLPClassifier else value
         model = cls(hidden_layer_sizes=(16,), activation="tanh", random_state=seed, **FITS[how])
         if how == "in parts":
-            for _ in range(100):
+            for _ in range(50):
                 model.partial_fit(X[:200], y[:200], **{"classes": [False, True]} if cls is bp.MLPClassifier else {})
         else:
             model.fit(X[:200], y[:200])
