@@ -73,7 +73,7 @@ PATHS |= {
 }
 PATHS |= {f"{name} {method}, {solver}": estimator(cls, targets, method, solver=solver)
           for name, cls, targets, solvers in (("regressor", bp.MLPRegressor, Y, ("adam", "sgd", "lbfgs")),
-                                              ("classifier", bp.MLPClassifier, LABELS, ("sgd",)))
+                                              ("classifier", bp.MLPClassifier, LABELS, ("adam", "sgd")))
           for solver in solvers for method in ("fit", "partial_fit") if (solver, method) != ("lbfgs", "partial_fit")}
 
 
@@ -100,6 +100,19 @@ def test_every_path_ends_in_an_error_and_goes_on_afterwards(path):
     predicted = found.predict(X)
     assert predicted.dtype.kind in "bi" or np.isfinite(predicted).all()
     train(found, 1.0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, "full"])
+@pytest.mark.parametrize("rule", ["adam", "adamw", "adam_eps_hat", "rmsprop", "adagrad"])
+def test_a_mean_square_that_overflows_is_divergence_too(rule, batch_size):
+    """The loss and the parameters stay finite, but a parameter with an infinite mean square would never move again."""
+    net = bp.Network([6, 5, 3], hidden="relu", loss="log_loss", seed=2)
+    before, targets = untouched(net), bp.data.one_hot(LABELS)
+    with pytest.raises(bp.errors.DivergenceError):
+        net.train(X * 1e170, targets, optimizer=rule, batch_size=batch_size, learning_rate=1e-180)
+    assert untouched(net) == before
+    net.train(X * 1e140, targets, optimizer=rule, batch_size=batch_size, learning_rate=1e-180)
+    assert np.isfinite(net._training_state.slots).all()
 
 
 # ---- predictions -----------------------------------------------------------------------------------------------------

@@ -700,7 +700,8 @@ class Network:
         ImportError
             Where ``optimizer="lbfgs"`` misses SciPy.
         DivergenceError
-            When the loss or a parameter is not finite; the last finite parameters are kept.
+            When the loss, a parameter or a running square of the optimizer is not finite; the last finite parameters
+            are kept.
         ConcurrentUseError
             When another thread is training this network.
         KeyboardInterrupt

@@ -134,7 +134,9 @@ class _Remote:
         return int(self.network._generator.integers(2**63))
 
     def _check_finite(self, total):
-        if not (np.isfinite(total) and core.is_finite(self.network._parameters)):
+        slots = self.loop.state.slots
+        if not (np.isfinite(total) and core.is_finite(self.network._parameters)
+                and (not slots.size or core.is_finite(slots.reshape(-1)))):
             raise DivergenceError(
                 f"the loss or a parameter became infinite or NaN in epoch {self.network.epochs_trained + 1} with "
                 f"{self.loop.state.optimizer!r}; the last finite parameters are kept. Try a smaller learning_rate, or "

@@ -69,8 +69,9 @@ cdef void work_on(Job *job, Py_ssize_t t) noexcept nogil:
             train_rows(net, &job.work, &job.task, e * job.rows_per_part, (e + 1) * job.rows_per_part, job.batch_size,
                        &job.losses[e], &who)
         if t == 0:
-            if job.losses[e] - job.losses[e] != 0.0 or not all_finite(net.parameters, net.n_padded):
-                job.status = DIVERGED
+            if (job.losses[e] - job.losses[e] != 0.0 or not all_finite(net.parameters, net.n_padded)
+                    or not all_finite(job.task.s, job.task.optimizer.n_slots * net.n_padded)):
+                job.status = DIVERGED     # an infinite slot would hold its parameter fast without a word
             else:
                 job.done = e + 1
         bp_wait(who.barrier)
