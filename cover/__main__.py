@@ -77,8 +77,11 @@ def python_lines():
 
 
 def is_code(text):
-    """Whether a line may be asked for: no docstring, on which Cython's own checks of the arguments are counted."""
-    return bool(text.strip()) and not text.lstrip().startswith('"""') and EXCUSE not in text
+    """Whether a line may be asked for: no docstring and no head of a function, on which Cython counts its own checks of
+    the arguments and its own way out after an error; the body tells whether the function was reached."""
+    text = text.strip()
+    head = text.startswith(("cdef ", "def ")) and text.endswith((":", ",", "("))
+    return bool(text) and not head and not text.startswith('"""') and EXCUSE not in text
 
 
 def kernel_lines():
