@@ -134,6 +134,21 @@ def test_targets_cannot_be_written_to(given, validation):
     np.testing.assert_array_equal(Y, before)
 
 
+@pytest.mark.parametrize("what, name", [("metric", "metrics"), ("schedule", "schedule"), ("loss", "loss")])
+def test_what_a_function_of_the_user_raises_is_noted_once(what, name):
+    """The very error comes out, with a note that names the argument, however often it is raised."""
+    error = Broken("mine")
+
+    def broken(*arguments):
+        raise error
+
+    made = {"loss": broken} if what == "loss" else {}
+    for _ in range(3):
+        with pytest.raises(Broken, match="^mine$") as caught:
+            network(**made).train(X, Y, **{} if made else {name: broken})
+        assert caught.value is error and len(error.__notes__) == 1 and name in error.__notes__[0]
+
+
 @pytest.mark.parametrize("action", ["train", "reset", "set_parameters"])
 def test_a_callback_that_changes_the_network_is_told_that_it_is_in_training(action):
     arguments = {"train": (X, Y), "reset": (), "set_parameters": (network().parameters,)}[action]

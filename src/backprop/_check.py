@@ -47,7 +47,7 @@ class calls:
         pass
 
     def __exit__(self, kind, error, traceback) -> None:
-        note = f"backprop called a function of yours, which raised this: {self.what}"
+        note = f"raised by a function that backprop was given: {self.what}"
         if isinstance(error, Exception) and note not in getattr(error, "__notes__", ()):     # one error, raised again
             error.add_note(note)
 
