@@ -144,16 +144,18 @@ def test_what_a_function_of_the_user_raises_is_noted_once(what, name):
 
     made = {"loss": broken} if what == "loss" else {}
     for _ in range(3):
-        with pytest.raises(Broken, match="^mine$") as caught:
+        with pytest.raises(Broken) as caught:
             network(**made).train(X, Y, **{} if made else {name: broken})
-        assert caught.value is error and len(error.__notes__) == 1 and name in error.__notes__[0]
+        assert caught.value is error and str(error) == "mine"
+        assert len(error.__notes__) == 1 and name in error.__notes__[0]
 
 
 @pytest.mark.parametrize("action", ["train", "reset", "set_parameters"])
 def test_a_callback_that_changes_the_network_is_told_that_it_is_in_training(action):
     arguments = {"train": (X, Y), "reset": (), "set_parameters": (network().parameters,)}[action]
-    with pytest.raises(errors.ConcurrentUseError, match=f"^{action}: this network is in training$"):
+    with pytest.raises(errors.ConcurrentUseError) as caught:
         network().train(X, Y, callbacks=lambda state: getattr(state.network, action)(*arguments))
+    assert str(caught.value) == f"{action}: this network is in training"
 
 
 def test_a_shallow_copy_shares_nothing():
