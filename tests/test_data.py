@@ -1030,7 +1030,7 @@ def test_standardizer_state_goes_through_json():
 
 
 @pytest.mark.parametrize("state, error", [
-    (None, ValueError), ({}, ValueError), ({"mean": [1.0]}, ValueError),
+    (None, TypeError), ({}, ValueError), ({"mean": [1.0]}, ValueError),
     ({"mean": [1.0], "scale": [1.0, 2.0]}, ValueError),
     ({"mean": [1.0], "scale": [0.0]}, ValueError), ({"mean": [1.0], "scale": [-1.0]}, ValueError),
     ({"mean": [float("nan")], "scale": [1.0]}, ValueError), ({"mean": "a", "scale": [1.0]}, TypeError),
