@@ -74,7 +74,7 @@ class Model:
             self.target = _check.integer(self.target, "target")
         n_inputs, n_outputs = self.network.sizes[0], self.network.sizes[-1]
         if self.classes is not None:
-            self.classes = _check.labels(self.classes, "classes")
+            self.classes = _text(_check.labels(self.classes, "classes"))
             if self.classes.dtype.kind not in _KINDS:
                 raise TypeError(f"classes must be strings, integers, bools or floats, got dtype {self.classes.dtype}")
             if len(self.classes) != n_outputs or len(np.unique(self.classes)) != n_outputs:
@@ -201,10 +201,14 @@ def _columns(document):
     return [Column.from_dict(column) for column in document]
 
 
+def _text(labels):
+    """Objects that are all text, as a frame's are, as an array of text; anything else as it is."""
+    return labels.astype(str) if labels.dtype.kind == "O" and all(type(each) is str for each in labels) else labels
+
+
 def labels_document(labels: np.ndarray) -> dict[str, Any]:
     """Class labels for the file; TypeError where they are of a kind that JSON does not have."""
-    if labels.dtype.kind == "O" and all(type(label) is str for label in labels):
-        labels = labels.astype(str)
+    labels = _text(labels)
     if labels.dtype.kind not in _KINDS:
         raise TypeError(f"classes must be strings, integers, bools or floats, got dtype {labels.dtype}")
     return {"kind": _KINDS[labels.dtype.kind].__name__, "labels": labels.tolist()}

@@ -1,0 +1,231 @@
+"""Rare inputs and refusals, each of which is a way through the code that no other test takes."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import backprop as bp
+from backprop import _estimator_file, model_file, sources, training
+from backprop._dispatch import core
+from backprop.cli import main
+from backprop.errors import ConvergenceWarning, DivergenceError, ModelFormatError
+
+rng = np.random.default_rng(21)
+X, Y = rng.normal(size=(30, 3)), rng.normal(size=(30, 2))
+LABELS = np.arange(30) % 3
+
+
+def network(**options):
+    return bp.Network([3, 4, 2], seed=1, **options)
+
+
+def classifier(**options):
+    return bp.MLPClassifier(**{"hidden_layer_sizes": (3,), "max_iter": 3, "random_state": 0, **options})
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------------
+
+class Plain(np.ndarray):
+    """A subclass that adds nothing."""
+
+
+class Cross:
+    """An object whose conversion to an array is a TypeError."""
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("cross")
+
+
+def test_a_subclass_of_arrays_is_its_numbers():
+    net = network()
+    assert type(net.predict(X.view(Plain))) is np.ndarray
+    assert net.predict(X.view(Plain)).tobytes() == net.predict(X).tobytes()
+
+
+def test_objects_are_their_numbers_and_text_among_them_is_none():
+    net = network()
+    mixed = np.array([[np.float32(0.5), np.int8(2), 3]], dtype=object)
+    assert net.predict(mixed).tobytes() == net.predict([[0.5, 2.0, 3.0]]).tobytes()
+    with pytest.raises(TypeError, match="X must hold numbers, got str at row 0, column 1"):
+        net.predict(np.array([[0.5, "2", 3]], dtype=object))
+    with pytest.raises(TypeError, match="X must be an array of numbers, got Cross .cross."):
+        net.predict(Cross())
+
+
+def test_a_random_state_is_a_seed_that_goes_on():
+    """numpy.random.RandomState draws on; both networks take the bits of its generator."""
+    state = np.random.RandomState(3)
+    first, second = (bp.Network([3, 2], seed=state) for _ in range(2))
+    assert first.parameters.tobytes() != second.parameters.tobytes()
+    assert first.parameters.tobytes() == bp.Network([3, 2], seed=np.random.RandomState(3)).parameters.tobytes()
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda: bp.Network([3, 1], output="softmax"), ValueError, "softmax' needs at least 2 outputs"),
+    (lambda: bp.Network([3, 2], bias=False, init=([np.ones((3, 2))], [np.ones(2)])), ValueError, "without bias"),
+    (lambda: bp.grid([3, 2], X, Y, {"learning_rate": [0.1]}, score=lambda Y, P: 0.0, validation=0.2), (ValueError, TypeError),
+     "score"),
+    (lambda: bp.gradient_descent(lambda w: w[0], [1.0], gradient=lambda w: ["a"], learning_rate=0.1), (ValueError, TypeError),
+     "gradient"),
+    (lambda: bp.gradient_descent(lambda w: -w[0], [1e308], gradient=lambda w: [-1e308], learning_rate=1e3), DivergenceError,
+     "learning_rate"),
+    (lambda: classifier(class_weight={0: 1.0, 1: 2.0}).fit(X, np.eye(3, dtype=int)[LABELS] | np.eye(3, dtype=int)[LABELS[::-1]]),
+     ValueError, "class_weight does not go with a multilabel y"),
+    (lambda: classifier(class_weight={0: 0.0, 1: 0.0, 2: 0.0}).fit(X, LABELS), ValueError, "class_weight makes every weight zero"),
+    (lambda: bp.Perceptron().save("x"), bp.errors.NotFittedError, "not fitted"),
+    (lambda: classifier().coefs_, AttributeError, "MLPClassifier has no coefs_: it is not fitted yet"),
+    (lambda: bp.MLPRegressor(max_iter=2).fit(X, Y, X_val=X, y_val=X), ValueError, "y_val has 3 columns, expected 2"),
+    (lambda: core.plan([2, 1], [0], 0, True, np.zeros(3)), ValueError, "the layout's length"),
+    (lambda: bp.Model(network(), classes=np.array([1 + 1j, 2 + 0j])).save("x"), (TypeError, ValueError), "classes"),
+    (lambda: _estimator_file._read({"a": 1, "b": 2}), ModelFormatError, "a parameter has the form"),
+], ids=range(13))
+def test_refusals(call, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_epochs_have_no_orders():
+    assert core.orders(5, 0).size == 0
+
+
+@pytest.mark.parametrize("learning_rate", [1e299, 0.1])
+def test_an_example_whose_update_is_not_finite_changes_nothing(learning_rate):
+    """By way of lists, which the checked path takes."""
+    net = bp.Network([2, 2], output="identity", seed=1)
+    before = net.parameters.tobytes()
+    with pytest.raises(DivergenceError, match="the network is unchanged"):
+        net.learn_one([1e200, 1e200], [1e200, -1e200], learning_rate)
+    assert net.parameters.tobytes() == before
+
+
+# ---- what is shown ---------------------------------------------------------------------------------------------------
+
+def test_names_and_reprs():
+    assert {"Network", "MLPClassifier", "data"} <= set(dir(bp))
+    ensemble = bp.Ensemble([network(), network()], seed=0)
+    assert repr(ensemble).startswith("Ensemble(2 networks, bootstrap=True, first: Network(3-4-2")
+    check = network().check_gradients(X, Y)
+    assert repr(check).startswith("GradientCheck(max_relative_error=") and "parameters=26" in repr(check)
+
+
+def test_a_trace_without_biases_has_none():
+    with_bias, without = (str(network(bias=bias).trace(X[0], Y[0], 0.1)) for bias in (True, False))
+    assert "∂C/∂b[1]" in with_bias and "b[1]" not in without and "∂C/∂W[1]" in without
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"early_stopping": True, "validation_fraction": 0.3}, "Validation score: "),
+    ({"solver": "sgd", "learning_rate": "adaptive", "tol": 10.0, "n_iter_no_change": 1, "max_iter": 9},
+     "Setting learning rate to ")])
+def test_verbose_estimators_tell(capsys, options, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", ".*converge")
+        classifier(verbose=True, **options).fit(X, LABELS)
+    assert words in capsys.readouterr().out
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+def test_files_without_locks_are_written_whole(monkeypatch, tmp_path):
+    """As on Windows, which has no fcntl: an open file is not renamed, and temporary files of others are left alone."""
+    monkeypatch.setattr(model_file, "fcntl", None)
+    net, path = network(), tmp_path / "net"
+    net.save(path)
+    net.train(X, Y)
+    net.save(path)
+    assert bp.load(path).parameters.tobytes() == net.parameters.tobytes() and list(tmp_path.iterdir()) == [path]
+
+
+def test_parameters_that_are_arrays_come_back(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", ".*converge")
+        model = classifier(hidden_layer_sizes=np.array([3, 2])).fit(X, LABELS)
+    model.save(tmp_path / "model")
+    again = bp.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.hidden_layer_sizes, [3, 2])
+    assert again.predict(X).tolist() == model.predict(X).tolist()
+
+
+def test_classes_that_are_objects_are_saved_as_the_text_they_are(tmp_path):
+    model = bp.Model(network(loss="log_loss"), classes=np.array(["no", "yes"], dtype=object))
+    model.save(tmp_path / "model")
+    assert bp.load(tmp_path / "model").predict(X).tolist() == model.predict(X).tolist()
+
+
+def test_a_best_epoch_that_is_not_yet_is_saved_too(tmp_path):
+    """Early stopping whose monitored value was never finite has no best epoch."""
+    net = network()
+    with pytest.raises(DivergenceError):
+        net.train(X, Y, epochs=3, learning_rate=1e200, validation=0.2, early_stopping=2)
+    net.save(tmp_path / "net")
+    assert bp.load(tmp_path / "net").parameters.tobytes() == net.parameters.tobytes()
+
+
+# ---- streams ---------------------------------------------------------------------------------------------------------
+
+def test_without_a_thread_a_stream_is_read_and_trained_by_turns(monkeypatch):
+    chunks = [(X[:10], Y[:10]), (X[10:], Y[10:])]
+    with_threads, without = network(), network()
+    monkeypatch.setattr(sources, "BESIDE_SECONDS", 0.0)
+    with_threads.train(chunks, epochs=2, batch_size=5)
+
+    def refused(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    without.train(chunks, epochs=2, batch_size=5)
+    assert without.parameters.tobytes() == with_threads.parameters.tobytes()
+
+
+def test_a_clock_that_stands_still_is_no_pace(monkeypatch):
+    """Windows' clocks may show the same time before and after a short call."""
+    monkeypatch.setattr(training, "_work", lambda job, n_threads: core.work(job))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: 1.0)
+    net, other = network(), network()
+    net.train(X, Y, epochs=3)
+    monkeypatch.undo()
+    other.train(X, Y, epochs=3)
+    assert net.parameters.tobytes() == other.parameters.tobytes()
+
+
+# ---- the command line ------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def regression(tmp_path):
+    path = tmp_path / "regression"
+    bp.Model(network()).save(path)
+    return path
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["boundary", "DATA"], "a boundary is drawn for a classification of two inputs"),
+    (["history"], "holds no history of a training"),
+    (["confusion-matrix", "DATA"], "is a regression and has no classes"),
+    (["weights", "--shape", "2,2"], "argument --shape: 2 x 2 is not 3"),
+    (["weights", "--shape", "3"], "expected ROWS,COLUMNS as in 28,28, got '3'"),
+])
+def test_pictures_that_cannot_be(regression, tmp_path, capsys, arguments, message):
+    pytest.importorskip("matplotlib", reason="pictures need Matplotlib")
+    data = tmp_path / "data.csv"
+    data.write_text("a,b,c,y,z\n1,2,3,4,5\n")
+    kind, *rest = arguments
+    reading = [str(data), "--target", "y", "--drop", "z"] if rest == ["DATA"] else rest
+    command = ["plot", kind, str(regression), *reading]
+    try:
+        status = main([*command, "--out", str(tmp_path / "out.png")])
+    except SystemExit as end:
+        status = end.code
+    assert status not in (0, None) and message in capsys.readouterr().err
+
+
+def test_weights_of_a_shape_are_drawn(regression, tmp_path):
+    pytest.importorskip("matplotlib", reason="pictures need Matplotlib")
+    out = tmp_path / "out.png"
+    assert main(["plot", "weights", str(regression), "--shape", "1,3", "--out", str(out)]) == 0
+    assert out.stat().st_size > 1000
