@@ -1,5 +1,8 @@
 """Rare inputs and refusals, each of which is a way through the code that no other test takes."""
 
+import os
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -62,23 +65,23 @@ def test_a_random_state_is_a_seed_that_goes_on():
     assert first.parameters.tobytes() == bp.Network([3, 2], seed=np.random.RandomState(3)).parameters.tobytes()
 
 
+BOTH = np.eye(3, dtype=int)[LABELS] | np.eye(3, dtype=int)[LABELS[::-1]]         # one label of a row or two
+
+
 @pytest.mark.parametrize("call, error, message", [
     (lambda: bp.Network([3, 1], output="softmax"), ValueError, "softmax' needs at least 2 outputs"),
     (lambda: bp.Network([3, 2], bias=False, init=([np.ones((3, 2))], [np.ones(2)])), ValueError, "without bias"),
-    (lambda: bp.grid([3, 2], X, Y, {"learning_rate": [0.1]}, score=lambda Y, P: 0.0, validation=0.2), (ValueError, TypeError),
-     "score"),
-    (lambda: bp.gradient_descent(lambda w: w[0], [1.0], gradient=lambda w: ["a"], learning_rate=0.1), (ValueError, TypeError),
-     "gradient"),
-    (lambda: bp.gradient_descent(lambda w: -w[0], [1e308], gradient=lambda w: [-1e308], learning_rate=1e3), DivergenceError,
-     "learning_rate"),
-    (lambda: classifier(class_weight={0: 1.0, 1: 2.0}).fit(X, np.eye(3, dtype=int)[LABELS] | np.eye(3, dtype=int)[LABELS[::-1]]),
-     ValueError, "class_weight does not go with a multilabel y"),
-    (lambda: classifier(class_weight={0: 0.0, 1: 0.0, 2: 0.0}).fit(X, LABELS), ValueError, "class_weight makes every weight zero"),
+    (lambda: bp.grid([3, 2], X, Y, {"epochs": [1]}, score=lambda Y, P: 0.0, validation=0.2), TypeError, "score"),
+    (lambda: bp.gradient_descent(lambda w: w[0], [1.0], gradient=lambda w: ["a"]), TypeError, "gradient.w. must hold"),
+    (lambda: bp.gradient_descent(lambda w: -w[0], [1e308], gradient=lambda w: [-1e308], learning_rate=1e3),
+     DivergenceError, "learning_rate"),
+    (lambda: classifier(class_weight={0: 1.0, 1: 2.0}).fit(X, BOTH), ValueError, "does not go with a multilabel y"),
+    (lambda: classifier(class_weight={0: 0.0, 1: 0.0, 2: 0.0}).fit(X, LABELS), ValueError, "makes every weight zero"),
     (lambda: bp.Perceptron().save("x"), bp.errors.NotFittedError, "not fitted"),
     (lambda: classifier().coefs_, AttributeError, "MLPClassifier has no coefs_: it is not fitted yet"),
     (lambda: bp.MLPRegressor(max_iter=2).fit(X, Y, X_val=X, y_val=X), ValueError, "y_val has 3 columns, expected 2"),
     (lambda: core.plan([2, 1], [0], 0, True, np.zeros(3)), ValueError, "the layout's length"),
-    (lambda: bp.Model(network(), classes=np.array([1 + 1j, 2 + 0j])).save("x"), (TypeError, ValueError), "classes"),
+    (lambda: bp.Model(network(), classes=np.array([1 + 1j, 2 + 0j])), ValueError, "classes"),
     (lambda: _estimator_file._read({"a": 1, "b": 2}), ModelFormatError, "a parameter has the form"),
 ], ids=range(13))
 def test_refusals(call, error, message, tmp_path, monkeypatch):
@@ -100,6 +103,39 @@ def test_an_example_whose_update_is_not_finite_changes_nothing(learning_rate):
     with pytest.raises(DivergenceError, match="the network is unchanged"):
         net.learn_one([1e200, 1e200], [1e200, -1e200], learning_rate)
     assert net.parameters.tobytes() == before
+
+
+WITHOUT_SKLEARN = """
+import sys
+sys.modules["sklearn"] = None
+import warnings, numpy as np, pandas as pd, backprop as bp
+warnings.simplefilter("ignore")
+frame = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0], "b": [1.0, 0.0, 1.0, 0.0]})
+model = bp.MLPClassifier(hidden_layer_sizes=(2,), max_iter=2, random_state=0).fit(frame, [0, 1, 0, 1])
+print(model.feature_names_in_.tolist(), model.predict(frame).shape)
+try:
+    model.predict(frame[["b", "a"]])
+except ValueError as error:
+    print(str(error).splitlines()[0])
+other = bp.MLPClassifier(hidden_layer_sizes=(2,), max_iter=2, random_state=0)
+other.fit(pd.DataFrame(frame.to_numpy()), [0, 1, 0, 1])
+print(hasattr(other, "feature_names_in_"))
+warnings.simplefilter("error")
+try:
+    other.fit(frame, np.array([[0], [1], [0], [1]]))
+except UserWarning as warning:
+    print(type(warning).__name__, "column-vector" in str(warning))
+"""
+
+
+def test_names_of_columns_without_scikit_learn():
+    pytest.importorskip("pandas", reason="frames are pandas'")
+    done = subprocess.run([sys.executable, "-c", WITHOUT_SKLEARN], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+    assert done.returncode == 0, done.stderr
+    names, refused, unnamed, warned = done.stdout.splitlines()
+    assert names == "['a', 'b'] (4,)" and refused.startswith("The feature names should match") and unnamed == "False"
+    assert warned == "UserWarning True"
 
 
 # ---- what is shown ---------------------------------------------------------------------------------------------------

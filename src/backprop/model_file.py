@@ -47,7 +47,7 @@ from backprop.training import TrainingState
 
 try:
     import fcntl
-except ImportError:                 # Windows: no locks of this kind, no permissions, no folders to be synced
+except ImportError:                 # pragma: no cover - Windows: no locks, no permissions, no folders to be synced
     fcntl = None                    # type: ignore[assignment]
 
 if TYPE_CHECKING:

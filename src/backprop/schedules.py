@@ -44,7 +44,7 @@ class Schedule:
             The network's epoch count at the end of this call of `train`.
         state : dict
         """
-        raise NotImplementedError
+        raise NotImplementedError   # pragma: no cover - each schedule has its own
 
     def plateau(self) -> reduce_on_plateau | None:
         """The `reduce_on_plateau` within, or None."""

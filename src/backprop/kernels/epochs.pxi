@@ -29,7 +29,7 @@ cdef Sparse nonzero_of(lists) except *:
     sparse.x = NULL
     if lists is not None:
         starts, index, x = lists
-        sparse.starts = &starts[0]
+        sparse.starts = &starts[0]    # unreached: for gcov, as the compiler stores it once, after both ways
         if x.shape[0] > 0:
             sparse.index = &index[0]
             sparse.x = &x[0]
