@@ -1,6 +1,7 @@
 """Rare inputs and refusals, each of which is a way through the code that no other test takes."""
 
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import backprop as bp
 from backprop import _estimator_file, model_file, sources, training
 from backprop._dispatch import core
 from backprop.cli import main
-from backprop.errors import ConvergenceWarning, DivergenceError, ModelFormatError
+from backprop.errors import ConvergenceWarning, DataFormatError, DivergenceError, ModelFormatError
 
 rng = np.random.default_rng(21)
 X, Y = rng.normal(size=(30, 3)), rng.normal(size=(30, 2))
@@ -203,6 +204,47 @@ def test_a_best_epoch_that_is_not_yet_is_saved_too(tmp_path):
     assert bp.load(tmp_path / "net").parameters.tobytes() == net.parameters.tobytes()
 
 
+def test_a_file_that_changes_while_it_is_read_is_refused(monkeypatch, tmp_path):
+    path = tmp_path / "net"
+    made = bp.Network([60, 60, 2], seed=1)                   # larger than what is read at a time
+    made.save(path)
+    size = path.stat().st_size
+    for cut, message in ((-8, "shrank"), (8, "grew")):
+        def changed(stream, shape, cut=cut, values=model_file._values):
+            os.truncate(path, size + cut)
+            return values(stream, shape)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(model_file, "_values", changed)
+            with pytest.raises(ModelFormatError, match=f"net: the file {message} while it was read"):
+                bp.load(path)
+        made.save(path)
+
+
+def test_the_checksum_of_a_damaged_file_names_it(tmp_path):
+    (tmp_path / "net").write_bytes(b"nonsense")
+    with pytest.raises(ModelFormatError, match="net: "):
+        model_file.checksum(tmp_path / "net")
+
+
+def test_a_perceptrons_file_fits_together(tmp_path):
+    frame = pytest.importorskip("pandas", reason="frames are pandas'").DataFrame(X, columns=["a", "b", "c"])
+    model = bp.Perceptron(random_state=0, max_iter=5, tol=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(frame, LABELS)
+    model.save(tmp_path / "model")
+    again = bp.load(tmp_path / "model")
+    assert again.feature_names_in_.tolist() == ["a", "b", "c"]
+    assert again.predict(frame).tolist() == model.predict(frame).tolist()
+    _, net, properties = model._file_parts()
+    fitted = properties["fitted"]
+    for change, message in (({"classes": {"kind": "int", "labels": [0, 1]}}, "2 classes do not belong to 3"),
+                            ({"weights": {**fitted["weights"], "W": [[1.0]]}}, "the perceptron's W must have shape")):
+        with pytest.raises(ValueError, match=message):
+            bp.Perceptron()._restore(net, {**fitted, **change})
+
+
 # ---- streams ---------------------------------------------------------------------------------------------------------
 
 def test_without_a_thread_a_stream_is_read_and_trained_by_turns(monkeypatch):
@@ -228,6 +270,19 @@ def test_a_clock_that_stands_still_is_no_pace(monkeypatch):
     monkeypatch.undo()
     other.train(X, Y, epochs=3)
     assert net.parameters.tobytes() == other.parameters.tobytes()
+
+
+def test_targets_of_streams_that_do_not_fit(tmp_path):
+    np.save(tmp_path / "big.npy", np.array([[1, 2], [3, 2**53]]))
+    with pytest.raises(DataFormatError, match="the target 9007199254740992 does not fit float64 exactly"):
+        list(bp.data.stream(tmp_path / "big.npy", target=1))
+    images, labels = tmp_path / "x.idx", tmp_path / "y.idx"
+    images.write_bytes(struct.pack(">HBB2I", 0, 8, 2, 3, 2) + bytes(6))
+    labels.write_bytes(struct.pack(">HBBI", 0, 8, 1, 2) + bytes(2))
+    with pytest.raises(ValueError, match="is IDX: target names the file of labels, got target=1"):
+        bp.data.stream(images, target=1)
+    with pytest.raises(DataFormatError, match="one label for each of 3 examples is wanted"):
+        bp.data.stream(images, target=str(labels))
 
 
 # ---- the command line ------------------------------------------------------------------------------------------------
@@ -258,6 +313,28 @@ def test_pictures_that_cannot_be(regression, tmp_path, capsys, arguments, messag
     except SystemExit as end:
         status = end.code
     assert status not in (0, None) and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command, message", [
+    (["predict", "PERCEPTRON", "DATA", "--out", "OUT"], "holds a Perceptron; the command line works with networks"),
+    (["train", "EMPTY", "--out", "OUT"], "has no target"),
+    (["evaluate", "MODEL", "HEAD", "--target", "y", "--drop", "z"], "no rows of data"),
+    (["train", "ONE", "--target", "y", "--out", "OUT"], "has one row, too few to hold out a test part"),
+    (["plot", "network", "MODEL", "FIVE", "--target", "y", "--drop", "z", "--row", "7", "--out", "OUT.png"],
+     "argument --row: "),
+])
+def test_commands_that_cannot_be_done(regression, tmp_path, capsys, command, message):
+    pytest.importorskip("matplotlib", reason="one of them is a picture")
+    bp.Perceptron(random_state=0).fit([[0.0], [1.0]], [0, 1]).save(tmp_path / "PERCEPTRON")
+    regression.rename(tmp_path / "MODEL")
+    for name, text in (("DATA", "a,b,c\n1,2,3\n4,5,6\n"), ("HEAD", "a,b,c,y,z\n"), ("ONE", "a,y\n1,2\n"),
+                       ("EMPTY", "1,2\n3,4\n"), ("FIVE", "a,b,c,y,z\n1,2,3,4,5\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).rename(tmp_path / f"{name}.csv")
+    places = {name: str(tmp_path / name) for name in ("PERCEPTRON", "MODEL", "OUT", "OUT.png")}
+    places |= {name: str(tmp_path / f"{name}.csv") for name in ("DATA", "HEAD", "ONE", "EMPTY", "FIVE")}
+    assert main([places.get(word, word) for word in command]) != 0
+    assert message in capsys.readouterr().err
 
 
 def test_weights_of_a_shape_are_drawn(regression, tmp_path):
