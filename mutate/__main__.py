@@ -43,10 +43,11 @@ NOT_HERE = " and ".join(f"not {word}" for word in (
     "second", "time_ends", "budget", "gil", "fashion", "killed"))
 KERNEL_TESTS = [f"tests/test_{name}.py" for name in (
     "scalar order network single training optimizers perceptron sparse solvers regularisation loop bits descent many "
-    "resume stream own_loss export metrics failed_calls").split()]
+    "resume stream own_loss export metrics failed_calls divergence corners").split()]
 PYTHON_TESTS = [f"tests/test_{name}.py" for name in (
     "network training bad_input loop failed_calls model_file schedules optimizers metrics solvers regularisation "
-    "resume checkpoint_mismatch stream many estimators perceptron sparse own_loss faults html data libsvm cli").split()]
+    "resume checkpoint_mismatch stream many estimators perceptron sparse own_loss faults html data libsvm descent "
+    "divergence process corners cli cli_tables cli_training").split()]
 # The first tests to see a mutant of a file: those that look closest, in a second or two.
 FIRST_OF_ALL = ["tests/test_single.py", "tests/test_network.py"]
 FIRST = {
@@ -66,6 +67,8 @@ FIRST_PYTHON = {
     "_read_lines.py": "data", "_read_parquet.py": "stream", "_read_source.py": "data stream",
     "_read_table.py": "data stream", "_read_text.py": "data", "_readers.py": "data", "_sparse.py": "sparse",
     "training.py": "training loop", "network.py": "network", "model.py": "network training",
+    "_fitting.py": "estimators", "_mlp.py": "estimators", "estimators.py": "estimators",
+    "_estimator_base.py": "estimators", "_threads.py": "process", "train.py": "cli_training", "tables.py": "cli_tables",
 }
 
 # What a token becomes; the kernels are C and Cython, whose operators are alike enough.
