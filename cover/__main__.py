@@ -23,7 +23,7 @@ TREE = pathlib.Path(__file__).resolve().parent.parent
 WORK = TREE / "build" / "coverage"
 COPY = WORK / "tree"
 EXCUSE = "unreached:"
-FLOORS = {"statements of Python": 98.5, "branches of Python": 96.0, "lines of the kernels": 100.0}     # in percent
+FLOORS = {"statements of Python": 98.5, "branches of Python": 96.0, "lines of the kernels": 99.9}      # in percent
 
 
 def settings():
