@@ -181,7 +181,7 @@ class FromRounded(float):
 def flat(numbers, dtype=float):
     """The bits of all numbers, those to be rounded as `dtype`."""
     rounded = [value.value.astype(dtype) if isinstance(value, Rounded) else value for value in numbers
-               if dtype == float or not isinstance(value, FromRounded)]
+               if np.dtype(dtype) == np.float64 or not isinstance(value, FromRounded)]
     return b"".join(np.ascontiguousarray(value, dtype=float).tobytes() for value in rounded)
 
 

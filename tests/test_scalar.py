@@ -250,7 +250,7 @@ def test_far_below_zero_sigmoid_and_softplus_are_exp(core):
 
 
 def squares_beside_integers(size):
-    """Doubles whose roots are as near as any to the middle between two doubles: a 2^k = m^2 - d, m odd of 54 bits, d small."""
+    """Doubles whose roots are next to the middle of two doubles: a 2^k = m^2 - d, m odd of 54 bits, d small."""
     hard = []
     for d in range(-8 * size + 1, 8 * size, 8):      # 1 modulo 8: the odd numbers with roots modulo 2^55
         root = 1
@@ -272,8 +272,9 @@ def test_the_root_by_multiplications_rounds_as_the_dividers(core):
     assert len(hard) > 2000
     ends = np.array([0.0, -0.0, np.inf, 5e-324, 1e-310, *2.0 ** np.arange(-903.0, -897.0), 1.7976931348623157e308])
     edges = np.concatenate([neighbours(2.0**e, 40) for e in (-901, -900, -899, -2, -1, 0, 1, 2)])
-    for x in (bits.view(np.float64), 1 + rng.random(N_LONG_DOUBLE) * 3, hard, hard * 2.0**-700, hard * 2.0**900, ends, edges,
-              np.where(rng.random(4096) < 0.5, 0.0, rng.random(4096)), np.where(rng.random(4096) < 0.1, 1e-300, rng.random(4096))):
+    usual = rng.random(4096)
+    for x in (bits.view(np.float64), 1 + rng.random(N_LONG_DOUBLE) * 3, hard, hard * 2.0**-700, hard * 2.0**900, ends,
+              edges, np.where(usual < 0.5, 0.0, usual), np.where(usual < 0.1, 1e-300, usual)):
         assert np.array_equal(evaluate(core, "sqrt", x).view(np.int64), np.sqrt(x).view(np.int64))
     assert np.isnan(evaluate(core, "sqrt", [np.nan, -1.0, -np.inf, -5e-324])).all()
 
