@@ -756,6 +756,27 @@ def test_start_from_given_weights_as_scikit_learn(classes):
     assert not np.allclose(ours.coef_, quiet_fit(Perceptron(max_iter=3, shuffle=False), X, y).coef_)
 
 
+@pytest.mark.parametrize("options", [{"tol": 1e-3}, {"tol": 1e-2, "n_iter_no_change": 3}, {"tol": 0.0},
+                                     {"tol": 1e-3, "eta0": 0.1}], ids=str)
+def test_tol_stops_after_the_epoch_of_scikit_learns(options):
+    for seed in range(40, 46):
+        X, y = noisy(seed, n=50 * (seed - 38))
+        ours = quiet_fit(Perceptron(shuffle=False, **options), X, y)
+        theirs = quiet_fit(SklearnPerceptron(shuffle=False, **options), X, y)
+        assert ours.n_iter_ == theirs.n_iter_ < 1000
+        np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-9, atol=1e-9)
+
+
+def test_a_class_weight_acts_in_all_problems_as_the_same_sample_weight():
+    X, _ = noisy(31)
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    factors = {0: 2.0, 1: 0.5, 2: 3.0}
+    ours = quiet_fit(Perceptron(max_iter=5, shuffle=False, class_weight=factors), X, y)
+    rows = np.array([factors[label] for label in y])
+    theirs = quiet_fit(SklearnPerceptron(max_iter=5, shuffle=False, tol=None), X, y, sample_weight=rows)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-12)
+
+
 def test_start_of_one_problem_may_be_flat_and_wins_over_warm_start():
     p = quiet_fit(Perceptron(max_iter=2, shuffle=False, warm_start=True), XOR_X, XOR_Y)
     given = np.array([0.5, -0.25])

@@ -226,9 +226,9 @@ class Perceptron(ClassifierMixin, Estimator):
     max_iter : int, default 1000
         Most epochs of a `fit`.
     tol : float or None, default None
-        Also stop once `n_iter_no_change` epochs in a row have not brought the epoch's error (``history_.error``) more
-        than `tol` below the best before; an epoch whose error is 0 in spite of mistakes, which is that from w = 0, does
-        not count.
+        Also stop once `n_iter_no_change` epochs in a row have not brought the epoch's mean error (``history_.error``
+        over the total weight of the examples) more than `tol` below the best before; an epoch whose error is 0 in spite
+        of mistakes, which is that from w = 0, does not count.
         None: never.
     shuffle : bool, default True
         Visit the examples in a new random order in each epoch (stochastic rule only); False: in the order of the rows.
@@ -787,6 +787,7 @@ def _epochs(run, options, generator, history, max_iter, no_better=None):
     `no_better` is asked after each epoch under early stopping; where it says True, that was the last.
     """
     done, block, quiet, best = 0, 1, 0, np.inf
+    enough = None if options.tol is None else options.tol * run.weight[run.rows].sum()
     looked_at = options.tol is not None or options.verbose or no_better is not None
     while done < max_iter:
         count = 1 if looked_at else min(block, max_iter - done)
@@ -802,7 +803,7 @@ def _epochs(run, options, generator, history, max_iter, no_better=None):
             return "early_stopping"
         error = history.error[-1]
         if options.tol is not None and no_better is None and error > 0:
-            quiet = 0 if best - error > options.tol else quiet + 1
+            quiet = 0 if best - error > enough else quiet + 1
             best = min(best, error)
             if quiet >= options.n_iter_no_change:
                 return "tol"
