@@ -361,8 +361,10 @@ def test_divergence_is_an_error_that_leaves_the_estimator_as_it_was():
 
 @pytest.mark.parametrize("labels", [["b", "a"], [True, False], [7, -3], [2.0, 1.0], ["x", "z", "y"], [5, 2, 9]],
                          ids=str)
-def test_labels_of_any_kind_come_back(labels, tmp_path):
-    y = np.array(labels)[CLASSES % len(labels)]
+@pytest.mark.parametrize("given", [None, object], ids=["array", "objects"])
+def test_labels_of_any_kind_come_back(labels, given, tmp_path):
+    plain = np.array(labels)
+    y = plain.astype(given or plain.dtype)[CLASSES % len(labels)]
     model = fit(bp.MLPClassifier(**{**SMALL, "max_iter": 300}, learning_rate_init=0.05), X, y)
     assert model.classes_.tolist() == sorted(labels) and (model.predict(X) == y).mean() > 0.8
     assert [model.predict(x.reshape(1, -1))[0] for x in X] == model.predict(X).tolist()
@@ -372,7 +374,8 @@ def test_labels_of_any_kind_come_back(labels, tmp_path):
     assert A.shape == ((60,) if len(labels) == 2 else (60, 3))
     model.save(tmp_path / "model")
     again = bp.load(tmp_path / "model")
-    assert again.predict(X).tolist() == model.predict(X).tolist() and again.classes_.dtype.kind == y.dtype.kind
+    assert again.predict(X).tolist() == model.predict(X).tolist()
+    assert again.classes_.dtype == model.predict(X).dtype == plain.dtype
 
 
 def test_probabilities_far_from_even():
@@ -415,6 +418,12 @@ def test_partial_fit_and_its_classes():
 def test_what_are_no_labels(y, message):
     with pytest.raises(ValueError, match=message):
         bp.MLPClassifier().fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", [bp.MLPClassifier(), bp.Perceptron()], ids=str)
+def test_bytes_are_no_labels(estimator):
+    with pytest.raises(TypeError, match="y holds bytes.*decode them"):
+        estimator.fit(X, NAMES.astype("S"))
 
 
 @pytest.mark.parametrize("parameters, message", [
@@ -578,7 +587,9 @@ for model in (bp.MLPClassifier(**options), bp.MLPRegressor(**options, activation
         assert np.array_equal(other.predict(X), model.predict(X)), before
     for call, error in ((lambda: type(model)().predict(X), bp.errors.NotFittedError),
                         (lambda: model.set_params(speed=1), ValueError), (lambda: model.predict(X[:, 1:]), ValueError),
-                        (lambda: model.fit(X, None), ValueError), (lambda: model.fit(X, y[1:]), ValueError)):
+                        (lambda: model.fit(X, None), ValueError), (lambda: model.fit(X, y[1:]), ValueError),
+                        (lambda: model.score(X, y[1:]), ValueError),
+                        (lambda: model.score(X, y, sample_weight=[1.0]), ValueError)):
         try:
             call()
         except error:

@@ -428,7 +428,7 @@ def test_labels_of_any_kind(labels):
     X = np.eye(len(labels))
     p = Perceptron(random_state=0).fit(np.tile(X, (3, 1)), np.tile(labels, 3))
     assert p.classes_.tolist() == sorted(labels.tolist())
-    assert p.predict(X).tolist() == labels.tolist() and p.predict(X).dtype == labels.dtype
+    assert p.predict(X).tolist() == labels.tolist() and p.predict(X).dtype == np.array(labels.tolist()).dtype
     assert p.score(X, labels) == 1 and p.score(X, np.roll(labels, 1)) == 0
     if len(labels) == 2:
         assert (p.decision_function(X) > 0).tolist() == [label == p.classes_[1] for label in labels]

@@ -342,7 +342,10 @@ def generator(seed, name="seed") -> np.random.Generator:
 
 
 def labels(value, name="y", *, rows=None) -> np.ndarray:
-    """Class labels of any sortable kind (strings, bools, integers, floats) as a 1-D array, not empty, no NaN."""
+    """Class labels of any sortable kind (strings, bools, integers, floats) as a 1-D array, not empty, no NaN.
+
+    Objects that are all strings, all bools, all integers or all floats become an array of that kind.
+    """
     not_sparse(value, name)
     try:
         out = _frames.labels(value, name) if _frames.is_frame(value) else np.asarray(unmasked(value, name))
@@ -360,10 +363,15 @@ def labels(value, name="y", *, rows=None) -> np.ndarray:
         raise ValueError(f"{name} has {out.shape[0]} labels, but X has {rows} rows")
     if out.dtype.kind == "c":
         raise ValueError(f"{name} must be real: complex labels are not supported")
-    if out.dtype.kind == "f":
-        finite(out, name)
     if out.dtype.kind == "O":
         for row, item in enumerate(out):
             if item is None or (isinstance(item, float) and item != item):
                 raise ValueError(f"{name} has a missing label at row {row}")
+        kinds = {type(item) for item in out}
+        if len(kinds) == 1 and kinds <= {str, bool, int, float}:
+            out = np.array(out.tolist())
+    if out.dtype.kind == "f":
+        finite(out, name)
+    if out.dtype.kind == "S":
+        raise TypeError(f"{name} holds bytes: labels are strings, integers, bools or floats; decode them")
     return out

@@ -68,8 +68,13 @@ if validate_data is None:
 
         def score(self, X, y, sample_weight=None):
             """Share of the rows, or of their weight, that are predicted right; of whole rows in multilabel."""
-            right = np.asarray(y) == self.predict(X)
-            return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=sample_weight))
+            P = self.predict(X)
+            y = _check.labels(y, rows=len(P)) if P.ndim == 1 else np.asarray(y)
+            if y.shape != P.shape:
+                raise ValueError(f"y has shape {y.shape}, expected {P.shape}")
+            right = y == P
+            weight = None if sample_weight is None else _check.weights(sample_weight, "sample_weight", rows=len(P))
+            return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=weight))
 
     class RegressorMixin:                                # type: ignore[no-redef]
         """A regressor's `score`."""

@@ -43,7 +43,7 @@ def one_row(value, names):
 
 
 def labels(value, name):
-    """A series of labels as an array, strings as such and not as objects; ValueError where one is missing."""
+    """A series of labels as an array; ValueError where one is missing."""
     if hasattr(value, "columns"):
         if value.shape[1] != 1:
             return value.to_numpy()
@@ -51,11 +51,7 @@ def labels(value, name):
     row = _missing(value)
     if row is not None:
         raise ValueError(f"{name} has a missing label at row {row}")
-    out = value.to_numpy()
-    if out.dtype.kind != "O":
-        return out
-    kinds = {type(item) for item in out}
-    return np.array(out.tolist()) if len(kinds) == 1 and kinds <= {str, bool, int} else out
+    return value.to_numpy()
 
 
 def _at(frame, position):
