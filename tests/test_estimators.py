@@ -357,6 +357,26 @@ def test_divergence_is_an_error_that_leaves_the_estimator_as_it_was():
     assert state(model.set_params(solver="adam", learning_rate_init=0.001)) == before
 
 
+@pytest.mark.parametrize("ending", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_what_fails_while_an_earlier_fit_goes_on_leaves_its_last_whole_epoch(solver, ending):
+    def end(training):
+        if len(training.history) == 3:
+            raise ending
+
+    options = {**SMALL, "solver": solver, "warm_start": True, "n_iter_no_change": 100}
+    model, plain = fit(bp.MLPClassifier(**options), X, NAMES), fit(bp.MLPClassifier(**options), X, NAMES)
+    with pytest.raises(ending):
+        fit(model.set_params(callbacks=end, max_iter=9), X, NAMES)
+    fit(plain.set_params(max_iter=3), X, NAMES)
+    assert model.n_iter_ == plain.n_iter_ == 3 and model.t_ == plain.t_
+    for more in range(2):                                # and both go on alike
+        assert model.loss_curve_ == plain.loss_curve_ and len(model.history_) == len(model.loss_curve_)
+        np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
+        fit(model.set_params(callbacks=None, max_iter=2), X, NAMES)
+        fit(plain.set_params(max_iter=2), X, NAMES)
+
+
 # ---- labels ----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("labels", [["b", "a"], [True, False], [7, -3], [2.0, 1.0], ["x", "z", "y"], [5, 2, 9]],

@@ -321,13 +321,18 @@ def verbosity(value):
 
 
 @contextlib.contextmanager
-def unchanged_by_failure(estimator, but=()):
-    """Whatever is raised within, except for the classes `but`, leaves the estimator's attributes as they were."""
-    before = dict(vars(estimator))
+def unchanged_by_failure(estimator):
+    """Whatever is raised within leaves the estimator's attributes as they were, or as the last call of what this gives
+    found them."""
+    before = {}
+
+    def keep():
+        before.clear()
+        before.update(vars(estimator))
+
+    keep()
     try:
-        yield
-    except but:
-        raise
+        yield keep
     except BaseException:
         kept = {key: value for key, value in vars(estimator).items() if "callback" in key}    # torn down by others
         estimator.__dict__.clear()

@@ -150,12 +150,15 @@ class MLP(CallbackSupportMixin, Estimator):
     # ---- fit ---------------------------------------------------------------------------------------------------------
 
     def _fit(self, X, y, sample_weight, validation, incremental, classes=None):
-        """One call of fit or partial_fit; a failure before the training leaves the estimator as it was."""
-        with _estimator_base.unchanged_by_failure(self, but=KeyboardInterrupt):      # what was learnt then is kept
-            self._fit_unguarded(X, y, sample_weight, validation, incremental, classes)
+        """One call of fit or partial_fit; what fails leaves the estimator as it was, or as its last whole epoch did.
+
+        The latter after Ctrl-C, and where an earlier fit goes on: its network is the one that is trained.
+        """
+        with _estimator_base.unchanged_by_failure(self) as keep:
+            self._fit_unguarded(X, y, sample_weight, validation, incremental, classes, keep)
         return self
 
-    def _fit_unguarded(self, X, y, sample_weight, validation, incremental, classes):
+    def _fit_unguarded(self, X, y, sample_weight, validation, incremental, classes, keep):
         optimizer = self._optimizer_of_solver()
         rules = self._rules(optimizer, incremental)
         fresh = not (incremental or _check.boolean(self.warm_start, "warm_start") and self._is_fitted())
@@ -168,7 +171,15 @@ class MLP(CallbackSupportMixin, Estimator):
             rules, self._progress(fresh, optimizer), len(train),
             None if held is None else lambda net: self._validation_score(net, held), self._tell(X, y, max_iter))
         earlier = None if fresh else network.history
-        history = self._train(network, train, held, 1 if incremental else max_iter, optimizer, watch, earlier)
+        try:
+            history = self._train(network, train, held, 1 if incremental else max_iter, optimizer, watch)
+        except BaseException as error:
+            if watch.losses and (earlier is not None or isinstance(error, KeyboardInterrupt)):
+                self._commit(network, network.history, earlier, watch, train)
+                keep()
+            else:
+                network.history = earlier
+            raise
         if watch.tell is not None:
             watch.tell.end(network)
         if rules.early_stopping:
@@ -189,8 +200,8 @@ class MLP(CallbackSupportMixin, Estimator):
             X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
         return Examples(X, Y, weight), self._network_of(fresh, X.shape[1], Y.shape[1], output)
 
-    def _train(self, network, train, held, epochs, optimizer, watch, earlier):
-        """Train; the history of this call. What Ctrl-C leaves is kept; a failure leaves `earlier` in its place."""
+    def _train(self, network, train, held, epochs, optimizer, watch):
+        """Train; the history of this call."""
         alpha = _check.real(self.alpha, "alpha", minimum=0.0)
         try:
             return network.train(
@@ -201,17 +212,9 @@ class MLP(CallbackSupportMixin, Estimator):
                 l2=alpha / (len(train) if train.weight is None else train.weight.sum()), dropout=self.dropout,
                 clip_norm=self.clip_norm, max_norm=self.max_norm, metrics=() if self.metrics is None else self.metrics,
                 max_seconds=self.max_seconds, n_threads=self.n_threads)
-        except KeyboardInterrupt:
-            if watch.losses:
-                self._commit(network, network.history, earlier, watch, train)
-            raise
         except DivergenceError as error:
-            network.history = earlier
             raise DivergenceError("Solver produced non-finite parameter weights. The input data may contain large "
                                   f"values and need to be preprocessed. ({error})") from None
-        except Exception:
-            network.history = earlier
-            raise
 
     def _progress(self, fresh, optimizer):
         rate = optimizer.learning_rate

@@ -118,7 +118,7 @@ class _OnCluster:
     def _split(self, train, network):
         raise ValueError("early_stopping needs X_val and y_val: a fraction of the partitions cannot be held out")
 
-    def _train(self, network, train, held, epochs, optimizer, watch, earlier):
+    def _train(self, network, train, held, epochs, optimizer, watch):
         if getattr(self, "class_weight", None) is not None:
             raise ValueError("class_weight does not go with partitions: give sample_weight")
         mode, local_epochs, client = self._call
@@ -126,17 +126,12 @@ class _OnCluster:
         if batch_size == "auto":
             batch_size = AVERAGE_BATCH if mode == "average" else "full"
         alpha = _check.real(self.alpha, "alpha", minimum=0.0)
-        try:
-            return backprop.dask.train(
-                network, train.X, train.Y, mode, client, train.weight, local_epochs, epochs=epochs,
-                batch_size=batch_size, optimizer=optimizer, shuffle=_check.boolean(self.shuffle, "shuffle"),
-                validation=None if held is None else (held.X, held.Y, held.weight), schedule=self._schedule(watch),
-                callbacks=[watch, *self._own_callbacks()], l1=self.l1, l2=alpha / train.total, dropout=self.dropout,
-                clip_norm=self.clip_norm, max_norm=self.max_norm, metrics=self.metrics or (),
-                max_seconds=self.max_seconds)
-        except BaseException:
-            network.history = earlier
-            raise
+        return backprop.dask.train(
+            network, train.X, train.Y, mode, client, train.weight, local_epochs, epochs=epochs, batch_size=batch_size,
+            optimizer=optimizer, shuffle=_check.boolean(self.shuffle, "shuffle"),
+            validation=None if held is None else (held.X, held.Y, held.weight), schedule=self._schedule(watch),
+            callbacks=[watch, *self._own_callbacks()], l1=self.l1, l2=alpha / train.total, dropout=self.dropout,
+            clip_norm=self.clip_norm, max_norm=self.max_norm, metrics=self.metrics or (), max_seconds=self.max_seconds)
 
     def _commit(self, network, history, earlier, watch, train):
         watch.rules = dataclasses.replace(watch.rules, patient=False)        # the rows are not here to be evaluated
