@@ -370,7 +370,7 @@ def test_what_fails_while_an_earlier_fit_goes_on_leaves_its_last_whole_epoch(sol
         fit(model.set_params(callbacks=end, max_iter=9), X, NAMES)
     fit(plain.set_params(max_iter=3), X, NAMES)
     assert model.n_iter_ == plain.n_iter_ == 3 and model.t_ == plain.t_
-    for _ in range(2):                                # and both go on alike
+    for _ in range(2):                                   # and both go on alike
         assert model.loss_curve_ == plain.loss_curve_ and len(model.history_) == len(model.loss_curve_)
         np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
         fit(model.set_params(callbacks=None, max_iter=2), X, NAMES)

@@ -107,11 +107,15 @@ def test_models_become_regressors_with_their_scalers():
 
 def test_multilabel_back():
     estimator, X, _ = fitted("multilabel", "logistic")
+    net = bp.from_sklearn(estimator)
 
     class Ours:
-        network_, classes_ = bp.from_sklearn(estimator), estimator.classes_
+        network_, classes_ = net, estimator.classes_
 
-    assert (bp.to_sklearn(Ours()).predict(X) == estimator.predict(X)).all()
+    for back in (bp.to_sklearn(Ours()), bp.to_sklearn(net, classes=estimator.classes_)):
+        assert (back.predict(X) == estimator.predict(X)).all() and (back.classes_ == estimator.classes_).all()
+    with pytest.raises(ValueError, match=r"sigmoid outputs are multilabel.*must be range\("):
+        bp.to_sklearn(net, classes=list("abc")[:net.sizes[-1]])
 
 
 @pytest.mark.parametrize("k", [2, 4])

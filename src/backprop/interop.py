@@ -81,7 +81,8 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
         The hidden layers all identity, sigmoid, tanh or relu, and one of these for all.
     classes : array_like, optional
         Labels that make a classifier of a `Network` with a softmax output (one label per output) or a single sigmoid
-        output (two labels), in the order of the outputs, which must be sorted as scikit-learn's are. Without them a
+        output (two labels), in the order of the outputs, which must be sorted as scikit-learn's are. Several sigmoid
+        outputs are multilabel, whose classes are the numbers of the outputs: ``range(n_L)``. Without classes a
         `Network` becomes an MLPRegressor, if its output is identity or exp.
 
     Returns
@@ -110,6 +111,11 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
         plan.decision = "argmax" if plan.n_outputs > 1 else "positive"
         if len(plan.classes) != max(plan.n_outputs, 2):
             raise ValueError(f"classes has {len(plan.classes)} labels, expected {max(plan.n_outputs, 2)}")
+        if plan.n_outputs > 1 and plan.layers[-1].activation == "sigmoid":
+            if plan.classes != list(range(plan.n_outputs)):
+                raise ValueError(f"{plan.n_outputs} sigmoid outputs are multilabel, whose classes are their numbers: "
+                                 f"classes must be range({plan.n_outputs}), got {_check.shown(plan.classes)}")
+            plan.decision = "each"
     if all(layer.eight_lanes for layer in plan.layers) and plan.classes is not None and not plan.probabilities:
         return _perceptron_to(plan, model)
     estimator = _mlp_to(plan)
