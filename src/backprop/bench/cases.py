@@ -28,6 +28,7 @@ class Figure:
     v3: float | None
     unit: str = "x"
     at_most: bool = False
+    every_peer: bool = False  # the fastest of some peers is not the fastest: not judged where one is missing
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Case:
 
 
 def fastest(v4, v3, without=(), text="the fastest peer in float64"):
-    return Figure(text, lambda r: r.against_fastest(without), v4, v3)
+    return Figure(text, lambda r: r.against_fastest(without), v4, v3, every_peer=True)
 
 
 def against(name, v4, v3):

@@ -88,7 +88,7 @@ def figure_line(figure):
     text = f"{figure['against']}: {number(figure['value'])} {figure['unit']}"
     if figure["to_reach"] is None:
         return text
-    verdict = "met" if figure["met"] else "NOT MET"
+    verdict = {True: "met", False: "NOT MET", None: "not judged, for peers are missing"}[figure["met"]]
     return f"{text}, {'at most' if figure['at_most'] else 'at least'} {number(figure['to_reach'])}: {verdict}"
 
 
@@ -157,7 +157,8 @@ def figures(results):
                 continue
             sign = "≤" if figure["at_most"] else "≥"
             target = "" if figure["to_reach"] is None else f"{sign} {number(figure['to_reach'])} {figure['unit']}"
-            verdict = {True: "met", False: "not met", None: ""}[figure["met"]]
+            missing = "peers are missing" if target else ""
+            verdict = {True: "met", False: "not met", None: missing}[figure["met"]]
             table.append(
                 [record["name"], figure["against"], f"{number(figure['value'])} {figure['unit']}", target, verdict]
             )
