@@ -11,7 +11,7 @@ def show_config() -> dict:
     Returns
     -------
     dict
-        version; simd, the variant in use; simd_available; simd_not_built, the variants that this processor runs and that
+        version; simd, the variant in use; simd_available; simd_not_built, those that this processor runs and that
         the compiler lacked; simd_width, doubles per vector; compiler; threads, those that `Network.train` uses unless
         asked for more; processors, those that this process may run on; python; numpy.
 
