@@ -258,8 +258,8 @@ class Benchmark:
     def _figure_record(self, figure, result):
         value = figure.measure(result)
         target = figure.v3 if self.simd == "v3" else figure.v4
-        met = None
-        if value is not None and target is not None and not (figure.every_peer and self.missing):
+        met, without = None, [name for name in figure.of if name in self.missing]
+        if value is not None and target is not None and not without:
             met = bool(value <= target) if figure.at_most else bool(value >= target)
         return {
             "against": figure.text,
@@ -268,6 +268,7 @@ class Benchmark:
             "unit": figure.unit,
             "at_most": figure.at_most,
             "met": met,
+            "without": without,
         }
 
 
