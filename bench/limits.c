@@ -11,7 +11,7 @@
 
 enum { ROUNDS = 31 };
 
-static double *memory;                  /* 2^18 small numbers */
+static double *memory;                  /* 2^20 small numbers */
 static volatile double sink;
 
 static double now(void) {
@@ -67,7 +67,7 @@ static void passes(int n_in, int n_out) {
 }
 
 static void product(int M, int N, int K) {
-    bp_operands o = {memory, K, 1, memory + (1 << 16), N, memory + (1 << 18) - 2048, 0, memory + (1 << 17) + (1 << 16), N};
+    bp_operands o = {memory, K, 1, memory + (1 << 18), N, memory + (1 << 20) - 2048, 0, memory + (1 << 19), N};
     char name[64];
     TIME(nanoseconds, 200, bp_product(M, 0, N, K, &o))
     snprintf(name, sizeof name, "product of tiles, %d x %d x %d", M, K, N);
@@ -76,7 +76,7 @@ static void product(int M, int N, int K) {
 
 /* The gradient of a batch of K: every weight of M x N is loaded and stored for K multiply-adds. */
 static void gradient(int M, int N, int K) {
-    bp_operands o = {memory + (1 << 17), 1, M, memory + (1 << 18) - 16384, N, memory, N, memory, N};
+    bp_operands o = {memory + (1 << 18), 1, M, memory + (1 << 19), N, memory, N, memory, N};
     char name[64];
     TIME(nanoseconds, 200, bp_accumulate(M, 0, N, K, &o))
     snprintf(name, sizeof name, "gradient in tiles, %d x %d, %d examples", M, N, K);
@@ -101,8 +101,8 @@ static void visits(int d) {
 int main(int argc, char **argv) {
     (void)argv;
     const uint64_t flags = bp_flush_subnormals();
-    memory = aligned_alloc(64, sizeof(double) << 18);
-    for (int i = 0; i < 1 << 18; i++) memory[i] = (i * 2654435761u % 1000) * 1e-9;
+    memory = aligned_alloc(64, sizeof(double) << 20);
+    for (int i = 0; i < 1 << 20; i++) memory[i] = (i * 2654435761u % 1000) * 1e-9;
     if (argc > 1) {
         for (int i = 0; i < 5; i++) product(32, 128, 512);
         return 0;
@@ -114,8 +114,15 @@ int main(int argc, char **argv) {
     passes(784, 32);
     product(32, 128, 512);
     product(128, 32, 512);
+    product(10, 256, 784);
+    product(64, 128, 784);
+    product(64, 256, 784);
     gradient(784, 128, 10);
     gradient(784, 128, 32);
+    gradient(784, 128, 64);
+    gradient(784, 256, 10);
+    gradient(784, 256, 64);
+    gradient(256, 128, 10);
     visits(20);
     bp_restore_flags(flags);
     return 0;

@@ -62,6 +62,8 @@ def test_a_case_without_peers_is_timed_and_missing_peers_are_named(tmp_path):
     assert [case["name"] for case in results["cases"]] == ["online 2-8-1"]
     assert {timing["name"] for timing in results["cases"][0]["timings"]} == {"backprop", "numpy"}
     assert results["machine"]["command"].startswith("backprop bench --only")
+    assert [figure["met"] for figure in results["cases"][0]["figures"]] == [None]     # the fastest of all is not known
+    assert done.stdout.count("not judged without jax and numba") == 2 and "0 of 0 figures met" in done.stdout
 
 
 def test_an_environment_is_made_once(tmp_path, monkeypatch):
@@ -93,7 +95,21 @@ def test_what_is_refused(capsys, tmp_path):
     assert refused(capsys, 2, "bench", "--repeats", 0) == "argument --repeats: must be at least 1, got 0"
     assert refused(capsys, 2, "bench", "--env", tmp_path, "--no-install") == (
         f"argument --env: there is no environment in {tmp_path}")
+    assert refused(capsys, 2, "bench", "--chart", "chart.bmp") == "argument --chart: chart.bmp must end in .png or .svg"
     assert refused(capsys, 2, "bench", "--frob") == "unrecognized arguments: --frob (see backprop --help)"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the benchmark needs Linux")
+@pytest.mark.parametrize("option, value, message", [
+    ("--only", "no such case", "--only and --skip leave no case; --list names them all"),
+    ("--core", 9999, "argument --core: 9999 is none of the cores "),
+])
+def test_what_the_script_refuses(tmp_path, option, value, message):
+    argv = command("bench", "--no-install", option, value)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(bench.PACKAGE.parent)}
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith(f"backprop: error: {message}")
+    assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
 def test_swaps_show_no_times_where_the_classes_do_not_agree(monkeypatch):

@@ -147,9 +147,10 @@ def test_a_variant_that_the_compiler_lacks_is_left_out(tmp_path, refused, best):
         assert (warning in done.stderr) == (name in left_out)
         assert (source / f"src/backprop/_core_{name}{suffix}").exists() == (name not in left_out)
     code = "import backprop as bp; bp.Network([2, 3, 1]).train([[0, 1]], [1]); from backprop import _dispatch; " \
-           "print(bp.__file__, _dispatch.variant, _dispatch.available()[-1])"
+           "print(bp.__file__, _dispatch.variant, _dispatch.available()[-1], *_dispatch.not_built())"
     done = python("-c", code, PYTHONPATH=str(source / "src"))
-    assert done.stdout.split() == [str(source / "src/backprop/__init__.py"), best, best], done.stderr
+    missing = [name for name in _cpu.supported() if name in left_out]
+    assert done.stdout.split() == [str(source / "src/backprop/__init__.py"), best, best, *missing], done.stderr
 
 
 # ---- show_config -----------------------------------------------------------------------------------------------------
@@ -159,8 +160,15 @@ def test_show_config(capsys):
     assert capsys.readouterr().out == "".join(f"{key}: {value}\n" for key, value in config.items())
     assert config["version"] == bp.__version__
     assert config["simd"] == _dispatch.variant and config["simd"] in config["simd_available"]
-    assert config["simd_available"] == _dispatch.available()
+    assert config["simd_available"] == _dispatch.available() and config["simd_not_built"] == _dispatch.not_built()
     assert config["simd_width"] == {"baseline": 2, "v3": 4, "v4": 8}.get(_dispatch.variant)
     assert "GCC" in config["compiler"].upper() or "CLANG" in config["compiler"].upper()
     assert config["threads"] == 1
     assert config["processors"] == training.processors() >= 1
+
+
+def test_show_config_names_what_was_not_built(monkeypatch, capsys):
+    monkeypatch.setattr(_dispatch, "_is_built", lambda name: name == "baseline")
+    config = bp.show_config()
+    assert config["simd_available"] == ["baseline"] and config["simd_not_built"] == _cpu.supported()[1:]
+    assert f"simd_not_built: {_cpu.supported()[1:]!r}\n" in capsys.readouterr().out

@@ -603,6 +603,18 @@ def test_nobody_listening_means_many_epochs_per_call(monkeypatch):
     assert sum(calls) == 250 and len(calls) < 20
 
 
+@pytest.mark.parametrize("sizes, batch_size, threads", [
+    ([64, 32, 10], 256, 1), ([784, 128, 10], 32, 1), ([784, 256, 128, 10], 32, 1), ([784, 256, 128, 10], 256, 2)])
+def test_a_second_thread_is_taken_where_it_has_been_measured_to_pay(sizes, batch_size, threads):
+    code = ("import backprop as bp; from backprop import training; training.processors = lambda: 2; sizes = []\n"
+            "training._work = lambda job, n, work=training._work: sizes.append(n) or work(job, n)\n"
+            f"X, Y = [[0.5] * {sizes[0]}] * {batch_size}, [[0.5] * 10] * {batch_size}\n"
+            f"bp.Network({sizes}).train(X, Y, batch_size={batch_size}, learning_rate=1e-3, n_threads=2)\n"
+            "print(set(sizes))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == f"{{{threads}}}\n", done.stderr
+
+
 def test_teams_are_no_larger_than_the_work_of_a_step_feeds(monkeypatch):
     """Small steps and few processors take fewer threads than asked for, which changes no bit."""
     sizes = []

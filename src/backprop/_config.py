@@ -11,8 +11,9 @@ def show_config() -> dict:
     Returns
     -------
     dict
-        version; simd, the variant in use; simd_available; simd_width, doubles per vector; compiler; threads, those that
-        `Network.train` uses unless asked for more; processors, those that this process may run on; python; numpy.
+        version; simd, the variant in use; simd_available; simd_not_built, those that this processor runs and that
+        the compiler lacked; simd_width, doubles per vector; compiler; threads, those that `Network.train` uses unless
+        asked for more; processors, those that this process may run on; python; numpy.
 
     Examples
     --------
@@ -25,7 +26,8 @@ def show_config() -> dict:
     from backprop import __version__, training
 
     config = {"version": __version__, "simd": _dispatch.variant, "simd_available": _dispatch.available(),
-              "simd_width": _dispatch.core.simd_width(), "compiler": _dispatch.core.compiler(),
+              "simd_not_built": _dispatch.not_built(), "simd_width": _dispatch.core.simd_width(),
+              "compiler": _dispatch.core.compiler(),
               "threads": 1, "processors": training.processors(), "python": platform.python_version(),
               "numpy": numpy.__version__}
     for key, value in config.items():

@@ -55,6 +55,15 @@ else:
 
 def available() -> list[str]:
     """Names of the variants that are built and that this processor runs, slowest first."""
+    return [name for name in _cpu.supported() if _is_built(name)]
+
+
+def not_built() -> list[str]:
+    """Names of the variants that this processor runs and that the compiler of this package could not build."""
+    return [name for name in _cpu.supported() if not _is_built(name)]
+
+
+def _is_built(name):
     from importlib.util import find_spec
 
-    return [name for name in _cpu.supported() if find_spec(MODULES[name]) is not None]
+    return find_spec(MODULES[name]) is not None

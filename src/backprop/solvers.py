@@ -198,7 +198,8 @@ class LevenbergMarquardt(_Solver):
         p, outputs = self.network.n_parameters, self.network.sizes[-1]
         self.H, self.U = _memory.zeros(p, _padded(p)), _memory.zeros(p, _padded(p))
         self.gradient, self.step = _memory.zeros(_padded(p)), _memory.zeros(_padded(p))
-        self.J = _memory.zeros(_examples_at_once(self.network) * outputs, _padded(p))
+        self.block = _examples_at_once(self.network)         # of all passes: they find the buffers' padding zero
+        self.J = _memory.zeros(self.block * outputs, _padded(p))
         self.panel = max(8, min(PANEL, int(PANEL_FLOPS * core.simd_width() / p**2) // 8 * 8))
         self.scratch = _memory.zeros(self.panel, _padded(p))
         self.roots = np.sqrt(self.scale * (SQUARES[self.network.loss] / len(self.train)))
@@ -282,7 +283,7 @@ class LevenbergMarquardt(_Solver):
         self._set(w)
         for part in self._slices(float(w.size)):
             core.evaluate(self.network._plan, self.train.X[part], self.train.Y[part], self.losses[part], self.memory,
-                          BLOCK)
+                          self.block)
         value = self._objective(w)
         return value if math.isfinite(value) else math.inf
 

@@ -88,8 +88,13 @@ def figure_line(figure):
     text = f"{figure['against']}: {number(figure['value'])} {figure['unit']}"
     if figure["to_reach"] is None:
         return text
-    verdict = "met" if figure["met"] else "NOT MET"
+    verdict = {True: "met", False: "NOT MET", None: f"not judged without {_without(figure)}"}[figure["met"]]
     return f"{text}, {'at most' if figure['at_most'] else 'at least'} {number(figure['to_reach'])}: {verdict}"
+
+
+def _without(figure):
+    """Names of the missing peers for whose sake a figure is not judged."""
+    return " and ".join(figure.get("without", ()))
 
 
 def rows(results):
@@ -158,6 +163,8 @@ def figures(results):
             sign = "≤" if figure["at_most"] else "≥"
             target = "" if figure["to_reach"] is None else f"{sign} {number(figure['to_reach'])} {figure['unit']}"
             verdict = {True: "met", False: "not met", None: ""}[figure["met"]]
+            if _without(figure):
+                verdict = f"not judged without {_without(figure)}"
             table.append(
                 [record["name"], figure["against"], f"{number(figure['value'])} {figure['unit']}", target, verdict]
             )

@@ -38,7 +38,12 @@ def options(argv):
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON (default backprop-bench-<simd>.json)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="chart as PNG or SVG")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.core not in os.sched_getaffinity(0):
+        cores = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        print(f"backprop: error: argument --core: {arguments.core} is none of the cores {cores}", file=sys.stderr)
+        sys.exit(2)
+    return arguments
 
 
 def matches(name, pattern):
@@ -253,8 +258,8 @@ class Benchmark:
     def _figure_record(self, figure, result):
         value = figure.measure(result)
         target = figure.v3 if self.simd == "v3" else figure.v4
-        met = None
-        if value is not None and target is not None:
+        met, without = None, [name for name in figure.of if name in self.missing]
+        if value is not None and target is not None and not without:
             met = bool(value <= target) if figure.at_most else bool(value >= target)
         return {
             "against": figure.text,
@@ -263,6 +268,7 @@ class Benchmark:
             "unit": figure.unit,
             "at_most": figure.at_most,
             "met": met,
+            "without": without,
         }
 
 
@@ -304,9 +310,12 @@ def main(argv=None):
 
     every = [*all_cases(), *apart.all_cases()]
     cases = selected(every, arguments)
-    if arguments.list or not cases:
+    if arguments.list:
         print("\n".join(case.name for case in every))
-        return 0 if arguments.list else 2
+        return 0
+    if not cases:
+        print("backprop: error: --only and --skip leave no case; --list names them all", file=sys.stderr)
+        return 2
     started = time.perf_counter()
     benchmark = Benchmark(arguments, cores)
     print(report.machine_block(benchmark.machine), flush=True)
