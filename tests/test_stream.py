@@ -256,6 +256,7 @@ def test_parquet(tmp_path):
         assert_array_equal(rows_of(shuffled, 0), first)
         assert (first != second).any()
         assert_array_equal(first[np.lexsort(first.T)], TABLE[np.lexsort(TABLE.T)])
+        assert [len(A) for A, _ in shuffled] == [rows] * (203 // rows) + [203 % rows]       # whatever the row groups
     for labels in (LABELS, pa.array(LABELS).dictionary_encode()):
         path = write({**columns, "y": labels})
         stream = data.stream(path, "y", 50, classes="auto")
@@ -271,8 +272,9 @@ def test_parquet(tmp_path):
                          (np.inf, "inf of column 'b' is not a finite .* row 77")):
         holes = columns["b"].tolist()
         holes[77] = value
-        with pytest.raises(DataFormatError, match=words):
-            list(data.stream(write({**columns, "b": pa.array(holes)}), "y", 50))
+        for seed in (None, 1, 2):                # a shuffled one tells the row in the file too
+            with pytest.raises(DataFormatError, match=words):
+                list(data.stream(write({**columns, "b": pa.array(holes)}), "y", 50, seed is not None, seed))
     content = write(columns).read_bytes()
     for size in (0, 4, len(content) // 2, len(content) - 1):
         (tmp_path / "cut.parquet").write_bytes(content[:size])
@@ -698,29 +700,38 @@ def peak():
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
-stream = bp.data.stream(sys.argv[1], -1, chunk_rows=5_000, shuffle=sys.argv[2] == "True", seed=0)
 net = bp.Network([40, 4, 1], seed=0)
-small = [(np.zeros((9, 40)), np.zeros(9))]
-net.train(small, batch_size=8, optimizer="adam")
-before = peak()
-net.train(stream, batch_size=8, optimizer="adam")
+for path in sys.argv[1:3]:
+    before = peak()
+    stream = bp.data.stream(path, -1, chunk_rows=5_000, shuffle=sys.argv[3] == "True", seed=0)
+    net.train(stream, batch_size=8, optimizer="adam")
 print(peak() - before)
 """
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="tells resident memory by /proc")
-@pytest.mark.parametrize("order, shuffle", [("C", True), ("F", False)])
-def test_memory_is_bounded_by_chunks(tmp_path, shuffle, order):
-    """A file of ten times what may be added to the process, of zeros and a one: it takes no room on the disk."""
-    array = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float64, (700_000, 41), fortran_order=order == "F")
-    array[0, 0], size = 1.0, array.nbytes
-    array.flush()
-    del array
+@pytest.mark.parametrize("kind, shuffle", [("C.npy", True), ("F.npy", False), ("x.parquet", False)])
+def test_memory_is_bounded_by_chunks(tmp_path, shuffle, kind):
+    """A file of ten times what may be added to the process, after a small one. NPY: of zeros and a one, which takes no
+    room on the disk; Parquet: all rows in one group."""
+    paths = [tmp_path / f"small-{kind}", tmp_path / kind]
+    for path, rows in zip(paths, (3_000, 700_000)):
+        if kind == "x.parquet":
+            pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+            from pyarrow import parquet
+
+            table = pa.table(dict.fromkeys(map(str, range(41)), np.arange(rows, dtype=np.float64) / rows))
+            parquet.write_table(table, path, row_group_size=rows, use_dictionary=False, compression="none")
+        else:
+            array = np.lib.format.open_memmap(path, "w+", np.float64, (rows, 41), fortran_order=kind == "F.npy")
+            array[0, 0] = 1.0
+            array.flush()
+            del array
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    run = subprocess.run([sys.executable, "-c", MEMORY, tmp_path / "x.npy", str(shuffle)], capture_output=True,
+    run = subprocess.run([sys.executable, "-c", MEMORY, *paths, str(shuffle)], capture_output=True,
                          text=True, env=environment, timeout=60)
     assert run.returncode == 0, run.stderr
-    assert int(run.stdout) < 3 * 5_000 * 41 * 8 + 2**24 < size / 10
+    assert int(run.stdout) < 3 * 5_000 * 41 * 8 + 2**24 < os.path.getsize(paths[1]) / 10
 
 
 def test_a_checkpoint_of_a_stream(files, tmp_path):

@@ -5,6 +5,9 @@ import numpy as np
 from backprop._read_source import columns
 from backprop.errors import DataFormatError
 
+BLOCK_CELLS = 2**17          # decoded at a time
+BUFFER_BYTES = 2**16         # read of each column at a time
+
 
 def _pyarrow():
     """pyarrow, or the error that tells how to get it."""
@@ -27,7 +30,8 @@ class ParquetRows:
         self.damage = (self.arrow.ArrowException, OSError, OverflowError)
         with self._open() as file:
             schema = file.schema_arrow
-            self.n_rows, self.n_groups = file.metadata.num_rows, file.metadata.num_row_groups
+            rows = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+        self.n_rows, self.group_starts = sum(rows), np.cumsum([0, *rows])[:-1].tolist()
         if not self.n_rows:
             raise self._error("the file has no rows of data")
         if len(set(schema.names)) < len(schema.names):
@@ -42,7 +46,8 @@ class ParquetRows:
                                   f"{options.spell('target')}, others are left out by {options.spell('drop')}")
         self.targets = Targets(target is not None, classes)
         if isinstance(classes, str):
-            labels = collected((self._target(batch) for batch in self._batches(None, [self.target_name])), self._error)
+            batches = self._batches(range(len(rows)), [self.target_name])
+            labels = collected((self._target(batch, row) for batch, row in batches), self._error)
             self.targets.take(np.array(labels))
         elif self.target_name is not None and classes is None and not self._is_number(schema.field(target).type):
             raise self._error(f"the target {self.target_name!r} holds {schema.field(target).type}, not numbers; pass "
@@ -50,7 +55,7 @@ class ParquetRows:
 
     def _open(self):
         try:
-            return self.arrow.parquet.ParquetFile(self.path)
+            return self.arrow.parquet.ParquetFile(self.path, buffer_size=BUFFER_BYTES, pre_buffer=False)
         except (FileNotFoundError, PermissionError, IsADirectoryError):
             raise
         except self.damage as error:
@@ -60,24 +65,42 @@ class ParquetRows:
         return DataFormatError(message if row is None else f"{message} at row {row}", path=self.path)
 
     def _batches(self, groups, names):
-        """Record batches of the named columns, each with the number of its first row in the order read."""
+        """(record batch of the named columns, number of its first row in the file) for row groups in this order."""
+        step = max(1, min(self.chunk_rows, BLOCK_CELLS // len(names)))
         with self._open() as file:
-            try:
-                yield from file.iter_batches(self.chunk_rows, row_groups=groups, columns=names)
-            except self.damage as error:
-                raise self._error(f"damaged data ({error})") from None
+            for group in groups:
+                row = self.group_starts[group]
+                try:
+                    for batch in file.iter_batches(step, row_groups=[group], columns=names, use_threads=False):
+                        yield batch, row
+                        row += batch.num_rows
+                except self.damage as error:
+                    raise self._error(f"damaged data ({error})") from None
 
     def chunks(self, generator):
         """(X, Y) of every chunk, row groups in an order drawn from the generator or in that of the file."""
-        groups = None if generator is None else generator.permutation(self.n_groups).tolist()
+        n_groups = len(self.group_starts)
+        groups = range(n_groups) if generator is None else generator.permutation(n_groups).tolist()
         names = [*self.names, *([self.target_name] if self.target_name is not None else [])]
-        seen = 0
-        for batch in self._batches(groups, names):
-            X = np.empty((batch.num_rows, self.width))
-            for column, name in enumerate(self.names):
-                X[:, column] = self._numbers(batch.column(name), name, seen)
-            yield X, self._encoded(batch, seen)
-            seen += batch.num_rows
+        X, Y, count, left = None, None, 0, self.n_rows
+        for batch, row in self._batches(groups, names):
+            columns = [self._numbers(batch.column(column), name, row) for column, name in enumerate(self.names)]
+            targets = self._encoded(batch, row)
+            start = 0
+            while start < batch.num_rows:
+                if X is None:
+                    rows = min(self.chunk_rows, left)
+                    X, Y = np.empty((rows, self.width)), None if targets is None else np.empty((rows, targets.shape[1]))
+                taken = min(batch.num_rows - start, len(X) - count)
+                for column, values in enumerate(columns):
+                    X[count:count + taken, column] = values[start:start + taken]
+                if Y is not None:
+                    Y[count:count + taken] = targets[start:start + taken]
+                start, count, left = start + taken, count + taken, left - taken
+                if count == len(X):
+                    chunk, X, Y, count = (X, Y), None, None, 0
+                    yield chunk
+                    del chunk
 
     def _numbers(self, column, name, seen):
         """A column as float64, all finite."""
@@ -93,7 +116,7 @@ class ParquetRows:
             row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
             raise self._error(f"the value of column {name!r} is missing", seen + row)
 
-    def _target(self, batch, seen=0):
+    def _target(self, batch, seen):
         """The raw targets of a batch: numbers or strings."""
         column = batch.column(self.target_name)
         types = self.arrow.types
