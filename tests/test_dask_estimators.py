@@ -1,10 +1,13 @@
 """DaskMLPClassifier and DaskMLPRegressor on a real cluster of processes."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 import backprop as bp
 
+dask = pytest.importorskip("dask", reason="needs Dask, the extra `dask`")
 distributed = pytest.importorskip("distributed", reason="needs Dask, the extra `dask`")
 da = pytest.importorskip("dask.array", reason="needs Dask's arrays, the extra `dask`")
 
@@ -70,6 +73,31 @@ def test_frames(client, kind):
     assert far.predict(frame[list("abcd")]).compute().tolist() == here.predict(table[list("abcd")]).tolist()
     score = here.score(table[list("abcd")], table["label"], table["w"])
     assert far.score(frame[list("abcd")], frame["label"], frame["w"]) == pytest.approx(score)
+
+
+def test_names_of_columns_are_kept_and_held_against_those_of_later_frames(client):
+    pd = pytest.importorskip("pandas", reason="needs pandas for frames")
+    dd = pytest.importorskip("dask.dataframe", reason="needs Dask's frames: pandas, pyarrow")
+    table = pd.DataFrame(X, columns=list("abcd"))
+    frame, target = dd.from_pandas(table, npartitions=3), dd.from_pandas(pd.Series(LABELS), npartitions=3)
+    far = bp.dask.DaskMLPClassifier(**OPTIONS, warm_start=True).fit(frame, target, client=client)
+    assert far.feature_names_in_.tolist() == far.to_local().feature_names_in_.tolist() == list("abcd")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = far.predict(frame).compute().tolist()
+        assert far.predict(table).tolist() == far.to_local().predict(table).tolist() == expected
+    for other in (frame[list("badc")], table[list("badc")]):
+        with pytest.raises(ValueError, match="feature names should match"):
+            far.predict(other)
+    with pytest.raises(ValueError, match="feature names should match"):
+        far.fit(frame[list("badc")], target, client=client)
+    with pytest.warns(UserWarning, match="X does not have valid feature names, but MLPClassifier was fitted with"):
+        assert far.predict(DX).compute().tolist() == expected
+    parts = [dask.delayed(table[:150]), dask.delayed(table[150:][list("badc")])]
+    with pytest.raises(ValueError, match="the partitions of X differ in the names of their columns"):
+        far.fit(parts, [dask.delayed(LABELS[:150]), dask.delayed(LABELS[150:])], client=client)
+    far.set_params(warm_start=False).fit(DX, DLABELS, client=client)
+    assert not hasattr(far, "feature_names_in_")
 
 
 def test_a_missing_label_is_named_by_its_partition(client):

@@ -122,7 +122,7 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
     if _is_scikit_learns(X):
         if _is_plain(X) and _is_plain_target(y, len(X), y_numeric) and (reset or _is_as_fitted(estimator, X)):
             if reset:
-                _keep_columns(estimator, X.shape[1], None)
+                keep_columns(estimator, X.shape[1], None)
             return X, y
         try:
             return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
@@ -174,7 +174,7 @@ def _is_as_fitted(estimator, X):
     return X.shape[1] == estimator.n_features_in_ and "feature_names_in_" not in estimator.__dict__
 
 
-def _keep_columns(estimator, width, names):
+def keep_columns(estimator, width, names):
     """What later calls are compared with; names is None where X has none."""
     estimator.n_features_in_ = width
     estimator.__dict__.pop("feature_names_in_", None)
@@ -224,11 +224,11 @@ def _listed(row):
         return None
 
 
-def _warn_of_names(estimator, missing):
+def _warn_of_names(estimator, missing, stacklevel=5):
     """scikit-learn's warnings: of rows without the names that the fit had, and the other way round."""
     name = type(estimator).__name__
     warnings.warn(f"X does not have valid feature names, but {name} was fitted with feature names" if missing else
-                  f"X has feature names, but {name} was fitted without feature names", stacklevel=5)
+                  f"X has feature names, but {name} was fitted without feature names", stacklevel=stacklevel)
 
 
 def is_single(X):
@@ -262,24 +262,29 @@ def _in_our_words(error, *checks):
 
 
 def _rows_without_sklearn(estimator, X, reset):
-    names = _names(X)
+    names = names_of(X)
     out = _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X)
     if reset:
-        _keep_columns(estimator, out.shape[1], names)
+        keep_columns(estimator, out.shape[1], names)
         return out
     if out.shape[1] != estimator.n_features_in_:
         raise ValueError(f"X has {out.shape[1]} features, but {type(estimator).__name__} is expecting "
                          f"{estimator.n_features_in_} features as input")
-    known = getattr(estimator, "feature_names_in_", None)
-    if (known is None) != (names is None):
-        _warn_of_names(estimator, names is None)
-    elif known is not None and not np.array_equal(known, names):
-        raise ValueError("The feature names should match those that were passed during fit: "
-                         f"{known.tolist()}, got {names.tolist()}")
+    check_names(estimator, names, 6)
     return out
 
 
-def _names(X):
+def check_names(estimator, names, stacklevel=5):
+    """Hold the names of columns, None where there are none, against those of the fit."""
+    known = getattr(estimator, "feature_names_in_", None)
+    if (known is None) != (names is None):
+        _warn_of_names(estimator, names is None, stacklevel)
+    elif known is not None and not np.array_equal(known, names):
+        raise ValueError("The feature names should match those that were passed during fit: "
+                         f"{known.tolist()}, got {names.tolist()}")
+
+
+def names_of(X):
     """Names of a frame's columns where all are strings, else None."""
     columns = getattr(X, "columns", None)
     if columns is None or not all(isinstance(name, str) for name in columns):

@@ -86,6 +86,9 @@ class _OnCluster:
         function = getattr(local, method)
         if not _is_dask(X):
             return function(X)
+        if _collections.is_array(X) or _collections.is_frame(X):
+            _estimator_base.check_names(local, _estimator_base.names_of(X))
+        _estimator_base.keep_columns(local, self.n_features_in_, None)       # the workers see the values alone
         return backprop.dask.map_partitions(_OnArrays(function), X,
                                             function(np.zeros((1, self.network_.sizes[0])))[:0])
 
@@ -97,13 +100,20 @@ class _OnCluster:
         found = [each for each in found if each is not None]
         if not found:
             raise ValueError("X is empty: none of its partitions holds a row")
-        widths, rows, weights, labels = zip(*found)
+        widths, names, rows, weights, labels = zip(*found)
         if len(set(widths)) > 1:
             raise ValueError(f"the partitions of X differ in their number of columns: {sorted(set(widths))}")
+        other = next((each for each in names if each != names[0]), names[0])
+        if other != names[0]:
+            raise ValueError(f"the partitions of X differ in the names of their columns: {names[0]} and {other}")
         if not fresh and widths[0] != self.n_features_in_:
             raise ValueError(f"X has {widths[0]} columns, but the fit before had {self.n_features_in_}")
+        own = None if names[0] is None else np.array(names[0], dtype=object)
+        if not fresh:
+            _estimator_base.check_names(self, own)
         targets, output = self._targets(np.concatenate(labels), fresh, classes)
-        self.n_features_in_ = widths[0]
+        if fresh:
+            _estimator_base.keep_columns(self, widths[0], own)
         encode = dask.delayed(_Encoded(self._encode_of(), self._y_numeric), pure=False)
         inputs = [dask.delayed(_inputs)(part) for part in parts]
         weight = None if sample_weight is None else _collections.delayed(sample_weight, "sample_weight")
@@ -171,7 +181,7 @@ class DaskMLPRegressor(_OnCluster, MLPRegressor):
     Examples
     --------
     >>> import backprop as bp
-    >>> regressor = bp.dask.DaskMLPRegressor((16,), random_state=0)          # doctest: +SKIP
+    >>> regressor = bp.dask.DaskMLPRegressor(hidden_layer_sizes=(16,))     # doctest: +SKIP
     >>> regressor.fit(X, y, client=client).predict(X).compute()              # doctest: +SKIP
     """
 
@@ -182,7 +192,7 @@ class DaskMLPRegressor(_OnCluster, MLPRegressor):
 
 
 class _OnArrays:
-    """A method of an estimator on the values of a partition, whatever names its columns have."""
+    """A method of an estimator on the values of a partition, the names of whose columns have been checked."""
 
     def __init__(self, function):
         self.function = function
@@ -212,7 +222,7 @@ def _values(table):
 
 
 def _describe(number, part, numeric):
-    """(columns, rows, sum of weights, labels that y holds) of a partition; None without rows."""
+    """(columns, their names or None, rows, sum of weights, labels that y holds) of a partition; None without rows."""
     X, _, weight = (_values(each) for each in part)
     if X.shape[0] == 0:
         return None
@@ -220,7 +230,8 @@ def _describe(number, part, numeric):
         labels = _labels(part[1], numeric)
     except (ValueError, TypeError) as error:
         raise of_partition(number, error) from None
-    return X.shape[1], X.shape[0], float(X.shape[0] if weight is None else weight.sum()), labels
+    names, total = _estimator_base.names_of(part[0]), X.shape[0] if weight is None else weight.sum()
+    return X.shape[1], None if names is None else names.tolist(), X.shape[0], float(total), labels
 
 
 def _labels(y, numeric):
