@@ -628,9 +628,13 @@ def test_a_grid_prints_as_a_table():
     ({"hiden": "relu"}, TypeError, "grid got an unexpected option 'hiden'"),
     ({"validation": None}, ValueError, "a grid needs data to score its points on"),
     ({"validation": 2.0}, ValueError, "validation must be less than 1"),
-    ({"score": "val_r2"}, ValueError, "score='val_r2' is no column"),
+    ({"score": "val_r2"}, ValueError, "score='val_r2' is no column of the history; it has epoch, loss, "),
+    ({"score": "gradient_norm"}, ValueError, "score='gradient_norm' is no column"),
+    ({"score": "r2", "parameters": {"metrics": ["r2", "mae"]}}, ValueError, "score='r2' is no column .*, mae, val_mae"),
+    ({"score": "own", "metrics": bp.metrics.Metric("own", lambda Y, P: 0.0)}, ValueError, "without a direction"),
     ({"seed": None}, TypeError, "seed must be an integer"),
 ])
-def test_bad_grids(change, error, message):
+def test_bad_grids(change, error, message, monkeypatch):
+    monkeypatch.setattr(many._Pool, "run", lambda *_: pytest.fail("something has been trained"))
     with pytest.raises(error, match=message):
         bp.grid(**{"sizes": [3, 2], "X": X, "Y": Y, "parameters": {"epochs": [1, 2]}, **change})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from backprop import _check, examples, metrics
 from backprop.errors import TrainingErrors
-from backprop.history import History, cell
+from backprop.history import COLUMNS, History, cell
 from backprop.many import defaults, train_many
 from backprop.network import Network
 
@@ -147,7 +147,7 @@ def grid(sizes: Sequence[int], X: ArrayLike, Y: ArrayLike, parameters: Mapping[s
     networks = [Network(**{name: value for name, value in each.items() if name in _OF_NETWORK}) for each in chosen]
     options = [{name: value for name, value in each.items() if name not in _OF_NETWORK} for each in chosen]
     train, held = _split(networks[0], X, Y, sample_weight, validation, _check.integer(seed, "seed", minimum=0))
-    sign = _direction(score, common.get("metrics", ()), train)
+    sign = _direction(score, chosen, train)
     try:
         results = train_many(networks, (train.X, train.Y, train.weight), n_threads, progress=progress,
                              options=[{"validation": held, **each} for each in options])
@@ -188,19 +188,23 @@ def _split(network, X, Y, sample_weight, validation, seed):
     return train, (held.X, held.Y, held.weight)
 
 
-def _direction(score, names, train):
-    """1.0 where smaller is better, -1.0 where larger is."""
-    direction = metrics.Metrics(names, train.Y, soft=True).direction(score)
-    if direction is None:
-        raise ValueError(f"score={score!r} is a metric without a direction: give it one by bp.metrics.Metric")
+def _direction(score, chosen, train):
+    """1.0 where smaller is better, -1.0 where larger is; every point's history must have the column."""
+    for names in {id(names): names for each in chosen for names in [each.get("metrics", ())]}.values():
+        measured = metrics.Metrics(names, train.Y, soft=True)
+        columns = [name for name in COLUMNS if name != metrics.GRADIENT_NORM or measured.gradient_norm]
+        columns += [*measured.names, *(f"val_{name}" for name in measured.names)]
+        if score not in columns:
+            raise ValueError(f"score={score!r} is no column of the history; it has {', '.join(columns)}")
+        direction = measured.direction(score)
+        if direction is None:
+            raise ValueError(f"score={score!r} is a metric without a direction: give it one by bp.metrics.Metric")
     return 1.0 if direction == "min" else -1.0
 
 
 def _point(parameters, network, result, score):
     if isinstance(result, Exception):
         return Point(parameters, None, network, network.history, result)
-    if score not in result.keys():
-        raise ValueError(f"score={score!r} is no column of the history; it has {', '.join(result.measured())}")
     at = -1 if result.best_epoch is None else result.epoch.index(result.best_epoch)
     return Point(parameters, result[score][at] if len(result) else None, network, result, None)
 
