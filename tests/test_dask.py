@@ -356,6 +356,8 @@ def test_prediction_maps_over_partitions(client):
     P = bp.dask.predict(net, DX)
     assert P.chunks[0] == CHUNKS
     assert P.compute(scheduler=client).tobytes() == net.predict(X).tobytes()
+    with pytest.raises(TypeError, match="network must be a Network, got Ensemble"):
+        bp.dask.predict(bp.Ensemble([net]), DX)
 
 
 def threads_available():

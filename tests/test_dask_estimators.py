@@ -123,6 +123,17 @@ def test_what_cannot_be_is_refused_and_leaves_no_fit(client, parameters, error, 
     assert not hasattr(far, "network_") and "_call" not in vars(far)
 
 
+@pytest.mark.parametrize("kind, target", [("Classifier", DLABELS), ("Regressor", Dy)])
+def test_a_column_of_targets_is_one_warning(client, kind, target):
+    far = getattr(bp.dask, f"DaskMLP{kind}")(**OPTIONS)
+    with pytest.warns(UserWarning, match="column-vector y") as caught:
+        far.fit(DX, target[:, None], client=client)
+        assert far.score(DX, target[:, None]) == far.score(DX, target)
+    assert ["column-vector" in str(each.message) for each in caught].count(True) == 1
+    assert caught[0].filename == __file__
+    assert far.predict(DX).compute().shape == (300,)
+
+
 def test_arrays_in_memory_are_refused(client):
     with pytest.raises(TypeError, match="X must be a dask array"):
         bp.dask.DaskMLPRegressor(**OPTIONS).fit(X, y, client=client)

@@ -294,11 +294,21 @@ def names_of(X):
 
 def column(y):
     """y with a single column as 1-D, with the warning that scikit-learn gives; anything else as it is."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        warnings.warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
-                      "(n_samples,), for example using ravel().", _conversion_warning(), stacklevel=5)
+    if is_column(y):
+        warn_of_column(6)
         return y[:, 0]
     return y
+
+
+def is_column(y):
+    """Whether y is two-dimensional with a single column."""
+    return getattr(y, "ndim", 1) == 2 and y.shape[1] == 1
+
+
+def warn_of_column(stacklevel):
+    """scikit-learn's warning."""
+    warnings.warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
+                  "(n_samples,), for example using ravel().", _conversion_warning(), stacklevel=stacklevel)
 
 
 def _conversion_warning():

@@ -85,8 +85,7 @@ def train(network: Network, X, Y, mode: str = "sync", client=None, sample_weight
     from backprop.dask._cluster import Cluster
     from backprop.dask._training import Elsewhere, Plan
 
-    if not isinstance(network, Network):
-        raise TypeError(f"network must be a Network, got {type(network).__name__}")
+    _check_network(network)
     unknown = [name for name in train_options if name not in _DEFAULTS]
     if unknown:
         raise TypeError(f"train() got an unexpected keyword argument {unknown[0]!r}")
@@ -109,7 +108,7 @@ def predict(network: Network, X):
 
     Parameters
     ----------
-    network : Network or any object with a method `predict`
+    network : Network
     X : dask array, dask dataframe or list of Delayed
 
     Returns
@@ -118,8 +117,8 @@ def predict(network: Network, X):
         (n, n_L) outputs in the partitions of X; of a list of Delayed, a list.
     """
     _require()
-    sizes = network.sizes[-1]
-    return map_partitions(_kind(network).predict, X, np.empty((0, sizes)))
+    _check_network(network)
+    return map_partitions(_kind(network).predict, X, np.empty((0, network.sizes[-1])))
 
 
 def map_partitions(function, X, empty):
@@ -148,6 +147,11 @@ class _OnRows:
 
     def __call__(self, X):
         return self.function(X) if X.shape[0] else self.empty
+
+
+def _check_network(network):
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a Network, got {type(network).__name__}")
 
 
 def _kind(network):

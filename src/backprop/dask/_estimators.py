@@ -46,6 +46,8 @@ class _OnCluster:
         The estimator itself.
         """
         self._call = mode, local_epochs, client
+        if _estimator_base.is_column(y):
+            _estimator_base.warn_of_column(3)
         try:
             return self._fit(X, y, sample_weight, (X_val, y_val), incremental=False)
         finally:
@@ -242,9 +244,8 @@ def _labels(y, numeric):
 
 def _column(y, numeric):
     """A partition's y as an array, which `MLPClassifier` or `MLPRegressor` would make of it in memory."""
-    if _frames.is_frame(y) and not numeric:
-        return _estimator_base.column(_frames.labels(y, "y"))
-    return _estimator_base.column(np.asarray(_values(y)))
+    y = _frames.labels(y, "y") if _frames.is_frame(y) and not numeric else np.asarray(_values(y))
+    return y[:, 0] if _estimator_base.is_column(y) else y
 
 
 def _is_dask(X):
