@@ -286,6 +286,24 @@ def test_parquet(tmp_path):
         data.stream(write(columns), header=True)
 
 
+def test_parquet_does_not_import_pandas(tmp_path):
+    """pyarrow does at the first `to_numpy`, half a second in which it would lose a Ctrl-C."""
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import parquet
+
+    kinds = ["int8", "uint64", "float16", "float32", "float64", "bool"]
+    table = {kind: np.array([1, 0, 1], kind) for kind in kinds}
+    parquet.write_table(pa.table({**table, "label": ["a", "b", "a"]}), tmp_path / "x.parquet")
+    code = ("import sys, backprop as bp; X, Y = next(iter(bp.data.stream(sys.argv[1], 'label', classes='auto'))); "
+            "print(X.T.tolist(), Y.T.tolist(), 'pandas' in sys.modules)")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", code, tmp_path / "x.parquet"], capture_output=True, text=True,
+                         env=environment, timeout=60)
+    assert run.stdout == f"{[[1.0, 0.0, 1.0]] * 6} [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]] False\n", run.stderr
+    stream = data.stream(tmp_path / "x.parquet", "bool", classes="auto", drop="label")
+    assert stream.classes.tolist() == [False, True] and next(iter(stream))[1].argmax(axis=1).tolist() == [1, 0, 1]
+
+
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"backprop-core\[parquet\]"):

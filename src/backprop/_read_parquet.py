@@ -105,11 +105,18 @@ class ParquetRows:
     def _numbers(self, column, name, seen):
         """A column as float64, all finite."""
         self._whole(column, name, seen)
-        values = column.to_numpy(zero_copy_only=False).astype(np.float64)
+        values = self._array(column).astype(np.float64)
         if not np.isfinite(values).all():
             row = int(np.argmin(np.isfinite(values)))
             raise self._error(f"the value {values[row]} of column {name!r} is not a finite float64", seen + row)
         return values
+
+    def _array(self, column):
+        """The numbers of a column without holes. (pyarrow's `to_numpy` imports pandas first, and takes Ctrl-C for a
+        failure of that.)"""
+        if self.arrow.types.is_boolean(column.type):
+            return np.from_dlpack(column.cast(self.arrow.uint8())).view(np.bool_)
+        return np.from_dlpack(column)
 
     def _whole(self, column, name, seen):
         if column.null_count:
@@ -124,7 +131,7 @@ class ParquetRows:
             column = column.dictionary_decode()
         self._whole(column, self.target_name, seen)
         if self._is_number(column.type):
-            values = column.to_numpy(zero_copy_only=False)
+            values = self._array(column)
             if values.dtype.kind == "f":
                 self._numbers(column, self.target_name, seen)
             return values
