@@ -604,7 +604,7 @@ def test_nobody_listening_means_many_epochs_per_call(monkeypatch):
 
 
 @pytest.mark.parametrize("sizes, batch_size, threads", [
-    ([64, 32, 10], 256, 1), ([784, 128, 10], 32, 1), ([784, 256, 128, 10], 32, 1), ([784, 256, 128, 10], 256, 2)])
+    ([64, 32, 10], 256, 1), ([784, 128, 10], 32, 1), ([784, 128, 10], 64, 2), ([784, 256, 128, 10], 256, 2)])
 def test_a_second_thread_is_taken_where_it_has_been_measured_to_pay(sizes, batch_size, threads):
     code = ("import backprop as bp; from backprop import training; training.processors = lambda: 2; sizes = []\n"
             "training._work = lambda job, n, work=training._work: sizes.append(n) or work(job, n)\n"

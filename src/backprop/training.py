@@ -26,7 +26,7 @@ logger.addHandler(logging.NullHandler())     # silent unless the application ask
 MAX_BLOCK = 256 if core.simd_width() == 8 else 64
 REDRAWN_ROWS = 100_000   # rows of orders that are drawn again at most, about, after a failure or Ctrl-C
 SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of what Ctrl-C may take
-THREAD_FLOPS = 2.5e7     # arithmetic of a step that pays for one more thread (docs/performance.md)
+THREAD_FLOPS = 1e7     # arithmetic of a step that pays for one more thread (docs/performance.md)
 SPARSE_MAX_DENSITY = 0.4     # share of non-zero inputs up to which skipping the zeros pays (docs/performance.md)
 SPARSE_MIN_INPUTS = 32       # fewer inputs are not worth the lists
 SPARSE_MAX_INPUTS = 2**31    # more do not fit their int32; the dense kernel gives the same bits
