@@ -415,7 +415,7 @@ def test_interrupt_keeps_the_model_so_far(model):
     assert time.monotonic() - sent < 5.0
     saved = bp.load(model)
     epochs = saved.network.epochs_trained
-    assert process.returncode == 130 and epochs > 0
+    assert process.returncode == 130 and epochs > 0, err
     assert err == f"backprop: interrupted after {epochs} epochs; the model so far is in {model}\n"
     X, y = data.digits()
     assert (saved.predict(X) == y).mean() > 0.5
