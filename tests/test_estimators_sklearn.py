@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import timeit
 import warnings
 from pathlib import Path
 
@@ -431,9 +430,20 @@ def test_sparse_targets_and_what_only_looks_like_data(estimator):
             model.predict(value)
 
 
-@pytest.mark.slow
+def python_calls(call):
+    """How many Python functions a call enters, once it has been made: what a row costs, without a clock."""
+    entered = []
+    call()
+    sys.setprofile(lambda frame, event, arg: entered.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return len(entered)
+
+
 @each
-def test_one_row_costs_less_than_15_microseconds(estimator):
+def test_one_row_goes_past_the_gates(estimator):
     digits, y = bp.data.digits()
     row = digits[:1].copy()
     rows = [row, row.astype(np.float32), row.astype(int), np.asfortranarray(digits)[:1], row.tolist()]
@@ -442,16 +452,15 @@ def test_one_row_costs_less_than_15_microseconds(estimator):
         for method in ("predict", "predict_proba", "decision_function"):
             if hasattr(model, method):
                 for given in rows:
-                    call = functools.partial(getattr(model, method), given)
-                    assert min(timeit.repeat(call, number=500, repeat=20)) / 500 < 15e-6, (method, type(given))
+                    assert python_calls(functools.partial(getattr(model, method), given)) < 25, (method, type(given))
+    assert python_calls(functools.partial(model.predict, digits[:2].tolist())) > 100         # scikit-learn's gate
 
 
-@pytest.mark.slow
 @each
-def test_a_frame_of_one_row_costs_less_than_20_microseconds(estimator):
+def test_a_frame_of_one_row_goes_past_the_gates(estimator):
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     digits, y = bp.data.digits()
     frame = pandas.DataFrame(digits, columns=[f"p{j}" for j in range(64)])
     model = quiet(clone(estimator).set_params(max_iter=1).fit, frame, y)
-    row = frame.iloc[[0]]
-    assert min(timeit.repeat(lambda: model.predict(row), number=500, repeat=20)) / 500 < 20e-6
+    assert python_calls(functools.partial(model.predict, frame.iloc[[0]])) < 60
+    assert python_calls(functools.partial(model.predict, frame.iloc[:2])) > 500
