@@ -462,5 +462,5 @@ def test_a_frame_of_one_row_goes_past_the_gates(estimator):
     digits, y = bp.data.digits()
     frame = pandas.DataFrame(digits, columns=[f"p{j}" for j in range(64)])
     model = quiet(clone(estimator).set_params(max_iter=1).fit, frame, y)
-    assert python_calls(functools.partial(model.predict, frame.iloc[[0]])) < 120      # 25, 63 where pyarrow holds the names
+    assert python_calls(functools.partial(model.predict, frame.iloc[[0]])) < 120     # 25, with pyarrow's strings 63
     assert python_calls(functools.partial(model.predict, frame.iloc[:2])) > 500
