@@ -366,7 +366,6 @@ BP_INLINE vd v_erf(vd x) {
 /* Lane 0 of the vector form: the same bits. */
 BP_INLINE double s_exp(double x) { return v_exp(v_set(x))[0]; }
 BP_INLINE double s_log(double x) { return v_log(v_set(x))[0]; }
-BP_INLINE double s_log1p(double x) { return v_log1p(v_set(x))[0]; }
 
 /* ---- whole arrays ------------------------------------------------------------------------------------------------ */
 
