@@ -22,7 +22,7 @@ EXAMPLES = $(filter-out examples/common.py,$(wildcard examples/*.py))
 KERNEL := {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long fuzz sanitize mutate coverage docs notebooks bench streams kernels lint clean
+.PHONY: help demo test test-long fuzz sanitize mutate coverage docs notebooks bench tables streams kernels lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -65,6 +65,9 @@ notebooks: $(VENV)/tested ## make notebooks of the examples: examples/*.ipynb
 
 bench: $(VENV)-bench/ready ## time training and prediction against JAX, numba, PyTorch, scikit-learn and others, in one run
 	$(VENV)-bench/bin/python bench $(BENCH)
+
+tables: $(VENV)-bench/ready ## write the figures of bench/results into README and docs/performance.md, and draw the chart
+	$(VENV)-bench/bin/python bench/tables.py
 
 streams: $(VENV)/installed ## time training from files of 10 million rows beside training in memory, and tell the memory it takes
 	$(BIN)/python src/backprop/bench/streaming.py

@@ -20,6 +20,7 @@ sys.path.insert(0, str(BENCH))
 import environment  # noqa: E402
 
 AGREEING_ROWS = 5000
+TEAM_ROUNDS = 25  # of a case with threads: a sample takes some 20 ms, and neighbours slow a core of two for 50 to 500 ms
 RESULTS = os.environ.get("BACKPROP_BENCH_RESULTS", "backprop-bench-{simd}.json")
 
 
@@ -137,7 +138,8 @@ class Benchmark:
 
         contenders = self._agreeing(self._contenders(case, task, skipped), task, skipped)
         contenders = timing.fastest_forms(contenders, self.seconds)
-        return timing.best(timing.interleave(contenders, self.repeats, self.seconds))
+        alone = all(contender.cores is None for contender in contenders)
+        return timing.best(timing.interleave(contenders, self.repeats if alone else TEAM_ROUNDS, self.seconds))
 
     def _headline(self, task, skipped):
         """A whole epoch of real data; agreement is checked on its first rows, for rounding grows to anything later."""
