@@ -21,9 +21,7 @@ from backprop.measure import Measured, wanted
 logger = logging.getLogger("backprop")
 logger.addHandler(logging.NullHandler())     # silent unless the application asks
 
-# Rows of a batch that the kernels hold at a time; it changes no bit. Narrow vectors' short tiles want fewer, which stay
-# near (docs/performance.md).
-MAX_BLOCK = 256 if core.simd_width() == 8 else 64
+MAX_BLOCK = 256          # rows of a batch that the kernels hold at a time; it changes no bit
 REDRAWN_ROWS = 100_000   # rows of orders that are drawn again at most, about, after a failure or Ctrl-C
 SLICE_SECONDS = 0.1      # aimed duration of one call of the core: a fifth of what Ctrl-C may take
 THREAD_FLOPS = 1e7     # arithmetic of a step that pays for one more thread (docs/performance.md)

@@ -177,11 +177,11 @@ static inline void bp_panel_product(ptrdiff_t M, ptrdiff_t n, ptrdiff_t V, int h
  * the caches, and on a page each: without the copy every tile would fetch the panel from far away again. The tall, wide
  * tiles of AVX-512 ask for B so rarely that they gain nothing.
  */
-enum { BP_PACK = 4096 };
+enum { BP_PACK = 4096, BP_PACK_FROM = 1 << 16 };
 
 static inline int bp_wants_pack(ptrdiff_t M, ptrdiff_t K, ptrdiff_t ldb) {
     if (VL == 8 || K == 1) return 0;
-    return ldb >= 256 ? M >= (ldb % 128 == 0 ? 48 : 128) : ldb >= 96 && K >= 256 && M >= 256;
+    return ldb >= 256 ? M >= (ldb % 128 == 0 ? 48 : 128) : K >= 256 && M * K > BP_PACK_FROM;
 }
 
 static void bp_packed_panel(ptrdiff_t M, ptrdiff_t n, ptrdiff_t V, ptrdiff_t K, const bp_operands *o) {
@@ -204,9 +204,8 @@ static void bp_packed_panel(ptrdiff_t M, ptrdiff_t n, ptrdiff_t V, ptrdiff_t K, 
     }
 }
 
-/* Rows [0, M) and columns [n0, n1) of the product. */
-static void bp_product(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, const bp_operands *o) {
-    const int pack = bp_wants_pack(M, K, o->ldb);
+static inline void bp_product_in_panels(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, int pack,
+                                        const bp_operands *o) {
     while (n0 < n1) {
         const ptrdiff_t V = bp_panel((n1 - n0) / VL, M);
         const int half = bp_half_behind(n1 - n0, V);
@@ -214,6 +213,40 @@ static void bp_product(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, con
         else bp_panel_product(M, n0, V, half, K, o);
         n0 += V * VL + (half ? HL : 0);
     }
+}
+
+/* Rows [0, M) and columns [n0, n1) of the product. */
+static void bp_product(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, const bp_operands *o) {
+    bp_product_in_panels(M, n0, n1, K, bp_wants_pack(M, K, o->ldb), o);
+}
+
+/* C += A B where A is larger than the near caches: the gradient of a large batch without AVX-512, in panels so narrow
+ * that A passes by many times. It goes block by block, each small enough to stay in the second-level cache while all panels pass.
+ * Where rows lie 4 KB apart their columns meet in few sets of the caches, and blocks are no help.
+ */
+enum { BP_BLOCK_K = 128, BP_BLOCK_DOUBLES = 1 << 15 };
+
+static inline int bp_is_large_sum(ptrdiff_t M, ptrdiff_t K, ptrdiff_t ldb) {
+    return VL < 8 && M >= 64 && M * K > 2 * BP_BLOCK_DOUBLES && ldb < 512;
+}
+
+/* The length of even pieces of a whole, none above `most`, in multiples of 4. */
+static inline ptrdiff_t bp_even(ptrdiff_t whole, ptrdiff_t most) {
+    const ptrdiff_t pieces = (whole + most - 1) / most;
+    return ((whole + pieces - 1) / pieces + 3) & ~(ptrdiff_t)3;
+}
+
+static void bp_accumulate_blocks(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, const bp_operands *o) {
+    const ptrdiff_t depth = bp_even(K, BP_BLOCK_K), height = bp_even(M, BP_BLOCK_DOUBLES / depth);
+    bp_operands p = *o;
+    for (ptrdiff_t m = 0; m < M; m += height)
+        for (ptrdiff_t k = 0; k < K; k += depth) {
+            p.A = o->A + m * o->am + k * o->ak;
+            p.B = o->B + k * o->ldb;
+            p.S = o->S + m * o->lds;
+            p.C = o->C + m * o->ldc;
+            bp_product_in_panels(M - m < height ? M - m : height, n0, n1, K - k < depth ? K - k : depth, 1, &p);
+        }
 }
 
 /* C += A B where C is far larger than B: the gradient of a small batch, K examples. Half of the time would go into loading
@@ -234,6 +267,10 @@ static inline ptrdiff_t bp_low_rows(ptrdiff_t left) {
 
 static void bp_accumulate(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, const bp_operands *o) {
     ptrdiff_t block = BP_NEAR_DOUBLES / K / (BP_LOW_V * VL) * (BP_LOW_V * VL);
+    if (bp_is_large_sum(M, K, o->ldb)) {
+        bp_accumulate_blocks(M, n0, n1, K, o);
+        return;
+    }
     if (n1 - n0 <= VL || bp_wants_pack(M, K, o->ldb)) {
         bp_product(M, n0, n1, K, o);
         return;
