@@ -88,7 +88,7 @@ def test_baseline_agrees_within_rounding(numbers, variant):
 WIDE = """
 import numpy as np, backprop as bp
 rng, worst = np.random.default_rng(0), 0.0
-for n, m, rows in [(70, 256, 48), (65, 257, 128), (300, 264, 150), (520, 384, 61)]:
+for n, m, rows in [(70, 256, 48), (65, 257, 128), (300, 264, 150), (520, 384, 61), (784, 20, 84), (700, 45, 97)]:
     net = bp.Network([n, m], output="identity", init=([rng.normal(size=(n, m))], [rng.normal(size=m)]))
     X = rng.normal(size=(rows, n))
     P = net.predict(X)
@@ -102,6 +102,37 @@ assert worst < 1e-13, worst
 def test_wide_layers_have_the_bits_of_a_row_alone(variant):
     """Layers wide enough for the copied panels of narrow vectors."""
     done = subprocess.run([sys.executable, "-c", WIDE], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "BACKPROP_SIMD": variant})
+    assert done.returncode == 0, done.stderr
+
+
+LARGE = """
+import numpy as np, backprop as bp
+from backprop import training
+training.THREAD_FLOPS = 1.0
+rng = np.random.default_rng(0)
+for n, m, rows in [(784, 20, 84), (700, 45, 97), (333, 130, 256), (515, 12, 300), (64, 520, 1030), (300, 260, 256)]:
+    W, b = rng.normal(size=(n, m)), rng.normal(size=m)
+    X, Y = rng.normal(size=(rows, n)), rng.normal(size=(rows, m))
+
+    def trained(block, **options):
+        training.MAX_BLOCK = block
+        net = bp.Network([n, m], output="identity", init=([W], [b]))
+        net.train(X, Y, batch_size=rows, learning_rate=0.5, epochs=1, **options)
+        return net.weights[0]
+
+    whole = trained(2000)
+    expected = W - X.T @ (X @ W + b - Y) / rows
+    assert np.abs(whole - expected).max() < 1e-13 * np.abs(expected).max(), (n, m, rows)
+    for block, options in [(256, {}), (7, {}), (256, {"n_threads": 2}), (2000, {"n_threads": 3})]:
+        assert (trained(block, **options) == whole).all(), (n, m, rows, block, options)
+"""
+
+
+@pytest.mark.parametrize("variant", _dispatch.available())
+def test_gradients_of_large_batches_have_the_bits_of_small_blocks(variant):
+    """Batches so large that narrow vectors take their gradients block by block."""
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, timeout=120,
                           env={**os.environ, "BACKPROP_SIMD": variant})
     assert done.returncode == 0, done.stderr
 
