@@ -252,9 +252,9 @@ static void bp_accumulate_blocks(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdif
 /* C += A B where C is far larger than B: the gradient of a small batch, K examples. Half of the time would go into loading
  * and storing C, so C is walked row by row, as it lies in memory, in tiles small enough that the loads and stores of one hide
  * behind the arithmetic of its neighbours (4 x 4 vectors instead of 7 x 4: 784 x 128, K = 10: 53 GF/s instead of 44). As many
- * columns at a time as keep B in the second-level cache.
+ * columns at a time as keep B in the second-level cache. Of more than a few examples, copied panels of B are worth more.
  */
-enum { BP_LOW_V = VL == 8 ? 4 : 2, BP_NEAR_DOUBLES = 1 << 15 };
+enum { BP_LOW_V = VL == 8 ? 4 : 2, BP_NEAR_DOUBLES = 1 << 15, BP_FEW = 12 };
 
 /* Rows of the next tile when `left` remain: none too low for the latency of an FMA. */
 static inline ptrdiff_t bp_low_rows(ptrdiff_t left) {
@@ -271,7 +271,7 @@ static void bp_accumulate(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, 
         bp_accumulate_blocks(M, n0, n1, K, o);
         return;
     }
-    if (n1 - n0 <= VL || bp_wants_pack(M, K, o->ldb)) {
+    if (n1 - n0 <= VL || (K > BP_FEW && bp_wants_pack(M, K, o->ldb))) {
         bp_product(M, n0, n1, K, o);
         return;
     }
