@@ -1,9 +1,11 @@
-"""One thread beside two in mini-batches, small steps as well: `python bench/threads.py`, on a machine that does nothing else.
+"""One thread beside two in mini-batches, small steps as well: `python bench/threads.py [PROCESSES]`.
 
 The library gives a step with little arithmetic to one thread (THREAD_FLOPS of training.py); here that bound is taken away,
-to see where it belongs. Each cell is the time of one thread over that of two, medians of interleaved epochs.
+to see where it belongs. Each cell is the time of one thread over that of two, medians of interleaved epochs, beside so many
+other processes that want a processor all the time (0 unless said).
 """
 
+import multiprocessing
 import statistics
 import sys
 import time
@@ -35,11 +37,18 @@ def ratio(sizes, batch_size):
     return one / two
 
 
-def main():
+def spin():
+    while True:
+        pass
+
+
+def main(beside=0):
     if training.processors() < 2:
         print("one processor only: there is nothing to compare")
         return 1
     training.THREAD_FLOPS = 1.0
+    for _ in range(beside):
+        multiprocessing.Process(target=spin, daemon=True).start()
     print("| batch |", " | ".join(map(str, BATCHES)), "|\n|---|" + "---|" * len(BATCHES))
     for sizes in NETWORKS:
         cells = [f"{ratio(sizes, batch_size):.2f}" for batch_size in BATCHES]
@@ -48,4 +57,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(int, sys.argv[1:])))
