@@ -10,8 +10,8 @@ estimators  `fit` of the estimators
 figures     each figure beside what is aimed at
 ratios      the same for AVX-512 and AVX2 side by side, from two results: `ratios v4 v3`
 
-What stands between `<!-- met: RESULTS -->` and `<!-- -->` is how many of the figures are met. The chart is drawn as well.
-`--check` writes nothing and fails where a document says other than the results.
+What stands between `<!-- met: RESULTS -->` and `<!-- -->` is how many of the figures are met. The chart is drawn as
+well. `--check` writes nothing and fails where a document says other than the results.
 """
 
 import json

@@ -1,8 +1,8 @@
 """One thread beside two in mini-batches, small steps as well: `python bench/threads.py [PROCESSES]`.
 
-The library gives a step with little arithmetic to one thread (THREAD_FLOPS of training.py); here that bound is taken away,
-to see where it belongs. Each cell is the time of one thread over that of two, medians of interleaved epochs, beside so many
-other processes that want a processor all the time (0 unless said).
+The library gives a step with little arithmetic to one thread (THREAD_FLOPS of training.py); here that bound is taken
+away, to see where it belongs. Each cell is the time of one thread over that of two, medians of interleaved epochs,
+beside so many other processes that want a processor all the time (0 unless said).
 """
 
 import multiprocessing

@@ -20,7 +20,7 @@ sys.path.insert(0, str(BENCH))
 import environment  # noqa: E402
 
 AGREEING_ROWS = 5000
-TEAM_ROUNDS = 25  # of a case with threads: a sample takes some 20 ms, and neighbours slow a core of two for 50 to 500 ms
+TEAM_ROUNDS = 25  # of a case with threads: samples take some 20 ms, and neighbours slow a core for 50 to 500 ms
 RESULTS = os.environ.get("BACKPROP_BENCH_RESULTS", "backprop-bench-{simd}.json")
 
 
