@@ -68,8 +68,17 @@ FIRST_PYTHON = {
     "_read_table.py": "data stream", "_read_text.py": "data", "_readers.py": "data", "_sparse.py": "sparse",
     "training.py": "training loop", "network.py": "network", "model.py": "network training",
     "_fitting.py": "estimators", "_mlp.py": "estimators", "estimators.py": "estimators",
-    "_estimator_base.py": "estimators", "_threads.py": "process", "train.py": "cli_training", "tables.py": "cli_tables",
+    "_estimator_base.py": "estimators shortcuts", "_threads.py": "process many", "train.py": "cli_training",
+    "tables.py": "cli_tables", "_estimator_file.py": "estimators model_file", "_frames.py": "estimators shortcuts",
+    "_labels.py": "estimators", "_dispatch.py": "dispatch", "_memory.py": "network", "_order.py": "order",
+    "_perceptron_validation.py": "perceptron", "activations.py": "network", "trace.py": "network cli",
+    "columns.py": "data",
+    "ensemble.py": "many", "search.py": "many", "errors.py": "failed_calls", "examples.py": "plot data",
+    "interop.py": "interop", "measure.py": "loop network", "_html.py": "html", "_config.py": "dispatch",
+    "bench.py": "cli_bench",
 }
+OF_FOLDERS = {"plot": "plot", "export": "export", "cli": "cli cli_tables cli_training",
+              "dask": "dask dask_estimators dask_failures"}
 
 # What a token becomes; the kernels are C and Cython, whose operators are alike enough.
 OPERATORS = {
@@ -266,8 +275,9 @@ def suites(target, path):
     """The tests most likely to notice a change of a file, then all others that could."""
     if target == "kernels":
         return [FIRST.get(path.name, FIRST_OF_ALL), KERNEL_TESTS]
-    own = [f"tests/test_{name}.py" for name in FIRST_PYTHON.get(path.name, "network training").split()]
-    return [own, PYTHON_TESTS]
+    names = FIRST_PYTHON.get(path.name) or OF_FOLDERS.get(path.parent.name, "network training")
+    own = [f"tests/test_{name}.py" for name in names.split()]
+    return [own, list(dict.fromkeys([*own, *PYTHON_TESTS]))]
 
 
 def verdict(folder, target, mutant, clean, codes, last):
