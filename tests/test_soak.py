@@ -160,34 +160,45 @@ def growth(path, cycles):
     return sorted(rates)[1]
 
 
-def test_cycles_leave_no_object_behind(tmp_path):
-    """A leak adds to every window of cycles; caches and free lists settle in some of them."""
+def objects(path):
+    """Objects that 25 cycles leave behind, in each of eight windows."""
     added = []
     for _ in range(8):
         before = sys.getallocatedblocks()
         for _ in range(25):
-            cycle(tmp_path / "net")
+            cycle(path)
         gc.collect()
         added.append(sys.getallocatedblocks() - before)
-    assert min(added) < 25, added                           # one object a cycle
+    return added
 
 
 SOAK = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import test_soak
-print(test_soak.growth(sys.argv[2], int(sys.argv[3])))
+print(eval(sys.argv[3], {"path": sys.argv[2], **vars(test_soak)}))
 """
+
+
+def soak(path, expression):
+    """What an expression gives in a process that has done nothing else."""
+    done = subprocess.run([sys.executable, "-c", SOAK, os.path.dirname(__file__), path / "net", expression],
+                          capture_output=True, text=True, env=ENVIRONMENT, timeout=1800)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_cycles_leave_no_object_behind(tmp_path):
+    """A leak adds to every window of cycles; caches and free lists settle in some of them."""
+    added = soak(tmp_path, "min(objects(path))")
+    assert int(added) < 25                                  # one object a cycle
 
 
 @LINUX
 @pytest.mark.slow
 def test_twenty_thousand_cycles_add_less_than_a_kibibyte_per_thousand(tmp_path):
-    """In a process of its own; a page or two of noise is what a whole run may add."""
-    done = subprocess.run([sys.executable, "-c", SOAK, os.path.dirname(__file__), tmp_path / "net", "20000"],
-                          capture_output=True, text=True, env=ENVIRONMENT, timeout=1800)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 1024
+    """A page or two of noise is what a whole run may add."""
+    assert float(soak(tmp_path, "growth(path, 20_000)")) < 1024
 
 
 STREAMED = """
