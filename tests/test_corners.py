@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import backprop as bp
-from backprop import _estimator_file, model_file, sources, training
+from backprop import _estimator_file, model_file, solvers, sources, streams, training
 from backprop._dispatch import core
 from backprop.cli import main
 from backprop.errors import ConvergenceWarning, DataFormatError, DivergenceError, ModelFormatError
@@ -58,12 +58,24 @@ def test_objects_are_their_numbers_and_text_among_them_is_none():
         net.predict(Cross())
 
 
+def test_frames_of_complex_numbers_and_labels_of_two_columns_are_refused():
+    pd = pytest.importorskip("pandas", reason="frames are pandas'")
+    with pytest.raises(ValueError, match="X: column 'b' must be real: complex data is not supported"):
+        network().predict(pd.DataFrame({"a": X[:, 0], "b": X[:, 1] + 1j, "c": X[:, 2]}))
+    with pytest.raises(ValueError, match="y must be 1-D with one label per row, got shape .30, 2."):
+        bp.data.one_hot(pd.DataFrame({"a": LABELS, "b": LABELS}))
+
+
 def test_a_random_state_is_a_seed_that_goes_on():
     """numpy.random.RandomState draws on; both networks take the bits of its generator."""
     state = np.random.RandomState(3)
     first, second = (bp.Network([3, 2], seed=state) for _ in range(2))
     assert first.parameters.tobytes() != second.parameters.tobytes()
     assert first.parameters.tobytes() == bp.Network([3, 2], seed=np.random.RandomState(3)).parameters.tobytes()
+
+
+def own_metric(Y, P):
+    return float(np.abs(Y - P).max())
 
 
 BOTH = np.eye(3, dtype=int)[LABELS] | np.eye(3, dtype=int)[LABELS[::-1]]         # one label of a row or two
@@ -84,12 +96,47 @@ BOTH = np.eye(3, dtype=int)[LABELS] | np.eye(3, dtype=int)[LABELS[::-1]]        
     (lambda: core.plan([2, 1], [0], 0, True, np.zeros(3)), ValueError, "the layout's length"),
     (lambda: bp.Model(network(), classes=np.array([1 + 1j, 2 + 0j])), ValueError, "classes"),
     (lambda: _estimator_file._read({"a": 1, "b": 2}), ModelFormatError, "a parameter has the form"),
-], ids=range(13))
+    (lambda: bp.Model(network(), classes=np.array(["2020-01-01", "2021-01-01"], "M8[D]")), TypeError,
+     "classes must be strings, integers, bools or floats, got dtype datetime64"),
+    (lambda: bp.Model._from_file(*bp.Model(network())._file_parts()[1:-1], {**bp.Model(network())._file_parts()[2],
+                                                                        "columns": {}}),
+     ModelFormatError, "the columns must be a list"),
+    (lambda: bp.grid([3, 2], X, Y, {"epochs": [1]}, metrics=(own_metric,), score="own_metric", validation=0.2), ValueError,
+     "score='own_metric' is a metric without a direction"),
+    (lambda: bp.gradient_descent(lambda w: w[0], [1.0, 2.0], gradient=lambda w: [[1.0], [1.0, 2.0]]), ValueError,
+     "gradient.w. is ragged"),
+    (lambda: bp.Perceptron(early_stopping=True, validation_fraction=0.2, random_state=0).fit(X[:10], [0] * 9 + [1]),
+     ValueError, "validation_fraction=0.2 leaves a class without rows to train on"),
+], ids=range(18))
 def test_refusals(call, error, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
         call()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_that_is_no_argument_keeps_its_kind_and_names_the_network(tmp_path):
+    nets = [network(), network()]
+    with pytest.raises(FileNotFoundError) as caught:
+        bp.train_many(nets, (X, Y), options=[{}, {"checkpoint_path": tmp_path / "none" / "net"}])
+    assert caught.value.__notes__ == ["network 1 of train_many"]
+    assert all(net.parameters.tobytes() == network().parameters.tobytes() for net in nets)
+
+
+def test_parameters_without_biases_are_set_in_their_order():
+    net = network(bias=False)
+    net.set_parameters(np.arange(20.0))
+    np.testing.assert_array_equal(np.concatenate([W.ravel() for W in net.weights]), np.arange(20.0))
+    assert net.parameters.tolist() == list(range(20))
+
+
+def test_a_descent_whose_step_is_lost_in_rounding_says_so():
+    result = bp.gradient_descent(lambda w: w[0], [1e300], gradient=lambda w: np.ones(1))
+    assert result.stop_reason == "step" and result.w.tolist() == [1e300]
+
+
+def test_one_output_of_log_loss_is_a_sigmoid():
+    assert bp.Network([3, 1], loss="log_loss").activations == ["sigmoid"]
 
 
 def test_no_epochs_have_no_orders():
@@ -144,6 +191,7 @@ def test_names_of_columns_without_scikit_learn():
 def test_names_and_reprs():
     assert {"Network", "MLPClassifier", "data"} <= set(dir(bp))
     ensemble = bp.Ensemble([network(), network()], seed=0)
+    assert repr(bp.Model(network(), target="y")) == f"Model({network()!r}, target='y')"
     assert repr(ensemble).startswith("Ensemble(2 networks, bootstrap=True, first: Network(3-4-2")
     check = network().check_gradients(X, Y)
     assert repr(check).startswith("GradientCheck(max_relative_error=") and "parameters=26" in repr(check)
@@ -152,6 +200,55 @@ def test_names_and_reprs():
 def test_a_trace_without_biases_has_none():
     with_bias, without = (str(network(bias=bias).trace(X[0], Y[0], 0.1)) for bias in (True, False))
     assert "∂C/∂b[1]" in with_bias and "b[1]" not in without and "∂C/∂W[1]" in without
+
+
+def test_a_fit_that_goes_on_with_other_metrics_has_one_history():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", ".*converge")
+        model = classifier(warm_start=True).fit(X, LABELS)
+        model.set_params(metrics=("accuracy",)).fit(X, LABELS)
+    history = model.network_.history
+    assert list(history.epoch) == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(np.add(history.loss, history.penalty), model.loss_curve_, rtol=1e-15)
+    assert history["accuracy"][:3] == [None] * 3 and all(0 <= value <= 1 for value in history["accuracy"][3:])
+
+
+# ---- solvers ---------------------------------------------------------------------------------------------------------
+
+def test_a_step_of_levenberg_marquardt_that_is_not_finite_is_not_taken(monkeypatch):
+    """The damping grows as after any step that does not lower the loss."""
+    original, solved = solvers.LevenbergMarquardt._solve, []
+
+    def solve(self, mu):
+        solved.append(mu)
+        step = original(self, mu)
+        return np.copysign(np.inf, step) if len(solved) == 1 else step
+
+    monkeypatch.setattr(solvers.LevenbergMarquardt, "_solve", solve)
+    net = network()
+    history = net.train(X, Y, epochs=2, optimizer="levenberg_marquardt", batch_size="full")
+    assert solved[1] > solved[0] and np.isfinite(net.parameters).all()
+    assert net.evaluate(X, Y) < history.loss[1] < history.loss[0]
+
+
+def test_a_point_of_lbfgs_that_is_not_finite_is_a_divergence(monkeypatch):
+    original = solvers._minimize
+
+    def astray():
+        def minimise(function, start, **options):
+            function(start)
+            return function(np.full_like(start, np.nan))
+        return minimise
+
+    monkeypatch.setattr(solvers, "_minimize", astray)
+    net = network()
+    with pytest.raises(DivergenceError):
+        net.train(X, Y, epochs=2, optimizer="lbfgs", batch_size="full")
+    assert net.parameters.tobytes() == network().parameters.tobytes()
+    monkeypatch.setattr(solvers, "_minimize", original)
+    net.train(X, Y, epochs=2, optimizer="lbfgs", batch_size="full")
+    assert net.evaluate(X, Y) < network().evaluate(X, Y)
 
 
 @pytest.mark.parametrize("options, words", [
@@ -171,11 +268,14 @@ def test_verbose_estimators_tell(capsys, options, words):
 def test_files_without_locks_are_written_whole(monkeypatch, tmp_path):
     """As on Windows, which has no fcntl: an open file is not renamed, and temporary files of others are left alone."""
     monkeypatch.setattr(model_file, "fcntl", None)
-    net, path = network(), tmp_path / "net"
+    net, path, other = network(), tmp_path / "net", tmp_path / f"{model_file._PREFIX}1{model_file._SUFFIX}"
     net.save(path)
+    other.touch()
+    os.utime(other, (0, 0))
     net.train(X, Y)
     net.save(path)
-    assert bp.load(path).parameters.tobytes() == net.parameters.tobytes() and list(tmp_path.iterdir()) == [path]
+    assert bp.load(path).parameters.tobytes() == net.parameters.tobytes()
+    assert sorted(tmp_path.iterdir()) == sorted([path, other])
 
 
 def test_parameters_that_are_arrays_come_back(tmp_path):
@@ -202,6 +302,31 @@ def test_a_best_epoch_that_is_not_yet_is_saved_too(tmp_path):
         net.train(X, Y, epochs=3, learning_rate=1e200, validation=0.2, early_stopping=2)
     net.save(tmp_path / "net")
     assert bp.load(tmp_path / "net").parameters.tobytes() == net.parameters.tobytes()
+
+
+def test_a_checkpoint_before_any_best_epoch_goes_on(tmp_path):
+    """A metric that is NaN so far leaves early stopping and a plateau without a value, and patience is counted."""
+    never, path = bp.metrics.Metric("never", lambda Y, P: float("nan"), "min"), tmp_path / "net"
+    options = {"validation": 0.2, "metrics": (never,), "checkpoint_path": path,
+               "schedule": bp.schedules.reduce_on_plateau(patience=2, monitor="val_never", mode="min"),
+               "early_stopping": bp.EarlyStopping(5, monitor="val_never", mode="min")}
+
+    def broken_off(state):
+        if state.epoch == 3:
+            raise KeyboardInterrupt
+
+    whole = network()
+    history = whole.train(X, Y, epochs=9, **options)
+    path.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        network().train(X, Y, epochs=9, callbacks=broken_off, **options)
+    again = bp.load(path)
+    done = again.epochs_trained
+    assert 0 < done < 5
+    rest = again.train(X, Y, epochs=9 - done, **options)
+    assert history.stop_reason == rest.stop_reason == "early_stopping" and whole.epochs_trained == again.epochs_trained == 5
+    assert again.parameters.tobytes() == whole.parameters.tobytes()
+    assert history.learning_rate[-1] < history.learning_rate[0]
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(monkeypatch, tmp_path):
@@ -270,6 +395,32 @@ def test_a_clock_that_stands_still_is_no_pace(monkeypatch):
     monkeypatch.undo()
     other.train(X, Y, epochs=3)
     assert net.parameters.tobytes() == other.parameters.tobytes()
+
+
+def test_chunks_of_more_rows_than_are_read_at_a_time(tmp_path, monkeypatch):
+    (tmp_path / "x.csv").write_text("a,y\n" + "".join(f"{i},{i % 3}\n" for i in range(20)))
+    expected = list(bp.data.stream(tmp_path / "x.csv", "y", 12))
+    monkeypatch.setattr(streams, "BLOCK_CELLS", 10)
+    found = list(bp.data.stream(tmp_path / "x.csv", "y", 12))
+    assert [len(A) for A, _ in found] == [12, 8]
+    for (A, B), (C, D) in zip(found, expected, strict=True):
+        assert A.tobytes() == C.tobytes() and B.tobytes() == D.tobytes()
+
+
+def test_classes_that_are_fractions_are_read_as_numbers(tmp_path):
+    (tmp_path / "x.csv").write_text("a,y\n1,1.0\n2,2.5\n3,1\n")
+    (_, B), = bp.data.stream(tmp_path / "x.csv", "y", classes=[1.0, 2.5])
+    assert B.tolist() == [[1, 0], [0, 1], [1, 0]]
+    with pytest.raises(DataFormatError, match="line 3, column 2: the target '2.5' is none of the classes 1, 2"):
+        list(bp.data.stream(tmp_path / "x.csv", "y", classes=[1, 2]))
+
+
+def test_a_libsvm_file_that_becomes_wider_under_a_stream(tmp_path):
+    (tmp_path / "x.svm").write_text("1 1:1 2:1\n0 1:2\n")
+    stream = bp.data.stream(tmp_path / "x.svm", zero_based=False)
+    (tmp_path / "x.svm").write_text("1 1:1 2:1\n0 3:2\n")
+    with pytest.raises(DataFormatError, match="line 2.*more features than 2"):
+        list(stream)
 
 
 def test_targets_of_streams_that_do_not_fit(tmp_path):
