@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import backprop as bp
-from backprop import _estimator_file, model_file, solvers, sources, streams, training
+from backprop import _estimator_file, _read_table, model_file, solvers, sources, streams, training
 from backprop._dispatch import core
-from backprop.cli import main
+from backprop.cli import main, tables
+from backprop.columns import Column
 from backprop.errors import ConvergenceWarning, DataFormatError, DivergenceError, ModelFormatError
 
 rng = np.random.default_rng(21)
@@ -486,6 +487,136 @@ def test_commands_that_cannot_be_done(regression, tmp_path, capsys, command, mes
     places |= {name: str(tmp_path / f"{name}.csv") for name in ("DATA", "HEAD", "ONE", "EMPTY", "FIVE")}
     assert main([places.get(word, word) for word in command]) != 0
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    """Files of 3, 4 and 5 columns, the fourth of them the target."""
+    table = np.column_stack([X, LABELS, X[:, 0]])
+    for width in (3, 4, 5):
+        np.save(tmp_path / f"{width}.npy", table[:, :width])
+    return tmp_path
+
+
+def test_arrays_and_the_place_of_their_target(regression, arrays, capsys):
+    """A model that remembers its target's place reads files with and without that column; others are told apart."""
+    one = bp.Network([3, 1], seed=1)
+    path, classes = arrays / "one", arrays / "classes"
+    bp.Model(one, target=3).save(path)
+    bp.Model(network(loss="log_loss"), classes=np.array([0, 1]), target=3).save(classes)
+    outs = []
+    for width in (3, 4):
+        assert main(["predict", str(path), str(arrays / f"{width}.npy")]) == 0
+        outs.append(capsys.readouterr().out)
+    assert outs[0] == outs[1] and len(outs[0].splitlines()) == 31
+    columns = arrays / "columns"
+    bp.Model(one, columns=[Column(name) for name in "abc"], feature_names=list("abc")).save(columns)
+    for command, message in (
+            (["predict", path, "5.npy"], "5 columns of features, and the model takes 3"),
+            (["predict", columns, "3.npy"], "3.npy holds numbers alone, and the model takes columns of a text file"),
+            (["evaluate", path, "3.npy"], "target"),
+            (["evaluate", regression, "3.npy"], "has no target to compare with; name its column with --target"),
+            (["evaluate", regression, "4.npy", "--target", "3"], "1 targets per row, and the model gives 2"),
+            (["evaluate", classes, "4.npy"], "4.npy, row 2: the target 2 is none of the model's classes, 0, 1"),
+            (["train", "3.npy", "--out", arrays / "out"], "3.npy has no target; name its column with --target")):
+        assert main([str(arrays / word) if str(word).endswith(".npy") else str(word) for word in command]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_target_by_its_place_in_a_table_with_names(arrays, capsys):
+    named, bare = arrays / "named", arrays / "bare"
+    bp.Model(bp.Network([2, 1], seed=1), feature_names=["a", "b"]).save(named)
+    bp.Model(bp.Network([2, 1], seed=1), target=9).save(bare)
+    (arrays / "x.csv").write_text("b,y,a\n1,2,3\n4,5,6\n7,9,8\n")
+    (arrays / "y.csv").write_text("1,2\n4,5\n")
+    outs = []
+    for target in ("1", "-2", "y"):
+        assert main(["evaluate", str(named), str(arrays / "x.csv"), "--target", target, "--json"]) == 0
+        outs.append(capsys.readouterr().out)
+    assert outs[0] == outs[1] == outs[2] and '"rows": 3' in outs[0]
+    assert main(["evaluate", str(named), str(arrays / "x.csv")]) == 2
+    assert "x.csv has no target to compare with" in capsys.readouterr().err
+    assert main(["predict", str(bare), str(arrays / "y.csv")]) == 0         # it has no tenth column, nor needs one
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_columns_that_are_empty_where_they_begin(tmp_path, capsys, monkeypatch):
+    """Of numbers, of texts, and all the way; the file is read in blocks."""
+    monkeypatch.setattr(_read_table, "BLOCK_CELLS", 8)
+    cells = [("" if i < 6 else str(i), "" if i < 6 else "rs"[i % 2], str(i)) for i in range(24)]
+    path, out = tmp_path / "x.csv", tmp_path / "out"
+    path.write_text("size,kind,y\n" + "".join(",".join(row) + "\n" for row in cells))
+    command = ["train", str(path), "--target", "y", "--missing", "fill", "--epochs", "1", "--out", str(out)]
+    assert main([*command, "--test-size", "0"]) == 0
+    size, kind = bp.load(out).columns
+    assert size == Column("size", None, pytest.approx(14.5)) and kind == Column("kind", ("", "r", "s"))
+    path.write_text("size,kind,y\n" + "".join(f"{i},,{i}\n" for i in range(9)))
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "column 'kind' has no value in any row; leave it out by --drop" in capsys.readouterr().err
+
+
+def test_the_inputs_of_an_exported_model_of_categories_are_told(tmp_path, capsys):
+    model, out = tmp_path / "model", tmp_path / "net.c"
+    bp.Model(bp.Network([3, 1], seed=1), columns=[Column("a"), Column("b", ("x", "y"))], target="z",
+             feature_names=["a", "b=x", "b=y"]).save(model)
+    assert main(["export", str(model), "--out", str(out)]) == 0
+    assert "it takes 3 inputs, a category being one that is 0 or 1: a, b=x, b=y\n" in capsys.readouterr().out
+    assert out.stat().st_size > 100
+
+
+def test_a_folder_that_is_not_ours_and_data_that_vanish(regression, arrays, capsys, monkeypatch):
+    def gone(model, args):
+        yield X[:2], {}
+        raise OSError(5, "Input/output error", args.data)
+
+    data, out = str(arrays / "3.npy"), arrays / "out.csv"
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "blocks", gone)
+        assert main(["predict", str(regression), data, "--out", str(out)]) == 2      # bad data, and no failed writing
+        assert data in (message := capsys.readouterr().err) and "cannot write" not in message
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)            # as for anybody but root
+        assert main(["predict", str(regression), data, "--out", str(out)]) == 2
+        assert f"the folder {arrays} cannot be written to" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", None)
+        assert main(["train", "-", "--target", "y", "--out", str(out)]) == 2
+        assert "DATA is - and stdin is closed" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_without_argcomplete_the_command_line_works(regression, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "argcomplete", None)
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    assert main(["info", str(regression)]) == 0 and "epochs trained: 0" in capsys.readouterr().out
+
+
+def test_validation_of_the_command_line(tmp_path, capsys):
+    """A file of its own for a regression, and early stopping on a part of too few rows."""
+    rows = [f"{a!r},{b!r},{1000 * a - 500 * b!r}\n" for a, b, _ in X.tolist()]
+    train, held, out = tmp_path / "train.csv", tmp_path / "held.csv", tmp_path / "out"
+    train.write_text("a,b,y\n" + "".join(rows[:20]))
+    held.write_text("a,b,y\n" + "".join(rows[20:]))
+    command = ["train", str(train), "--target", "y", "--hidden", "none", "--test-size", "0", "--seed", "0", "--out", str(out)]
+    assert main([*command, "--validation", str(held), "--epochs", "300", "--learning-rate", "0.05"]) == 0
+    history = bp.load(out).network.history
+    assert min(history.val_loss) < 1e-3 * history.val_loss[0]                # in units of the targets' spread
+    capsys.readouterr()
+    assert main([*command, "--early-stopping", "3"]) == 2
+    assert "it watches the validation loss, and of 20 rows none are held out; give --validation" in capsys.readouterr().err
+
+
+def test_a_model_without_its_history_is_resumed(tmp_path, capsys):
+    data, out = tmp_path / "x.csv", tmp_path / "out"
+    data.write_text("a,y\n" + "".join(f"{i},{2 * i}\n" for i in range(20)))
+    command = ["train", str(data), "--target", "y", "--epochs", "4", "--seed", "0", "--out", str(out)]
+    assert main(command) == 0
+    model = bp.load(out)
+    model.network.history = None
+    model.save(out)
+    assert main([*command, "--epochs", "6", "--resume"]) == 0
+    assert bp.load(out).network.epochs_trained == 6
 
 
 def test_weights_of_a_shape_are_drawn(regression, tmp_path):
