@@ -102,8 +102,8 @@ BOTH = np.eye(3, dtype=int)[LABELS] | np.eye(3, dtype=int)[LABELS[::-1]]        
     (lambda: bp.Model._from_file(*bp.Model(network())._file_parts()[1:-1], {**bp.Model(network())._file_parts()[2],
                                                                         "columns": {}}),
      ModelFormatError, "the columns must be a list"),
-    (lambda: bp.grid([3, 2], X, Y, {"epochs": [1]}, metrics=(own_metric,), score="own_metric", validation=0.2), ValueError,
-     "score='own_metric' is a metric without a direction"),
+    (lambda: bp.grid([3, 2], X, Y, {"epochs": [1]}, metrics=(own_metric,), score="own_metric", validation=0.2),
+     ValueError, "score='own_metric' is a metric without a direction"),
     (lambda: bp.gradient_descent(lambda w: w[0], [1.0, 2.0], gradient=lambda w: [[1.0], [1.0, 2.0]]), ValueError,
      "gradient.w. is ragged"),
     (lambda: bp.Perceptron(early_stopping=True, validation_fraction=0.2, random_state=0).fit(X[:10], [0] * 9 + [1]),
@@ -201,6 +201,31 @@ def test_names_and_reprs():
 def test_a_trace_without_biases_has_none():
     with_bias, without = (str(network(bias=bias).trace(X[0], Y[0], 0.1)) for bias in (True, False))
     assert "∂C/∂b[1]" in with_bias and "b[1]" not in without and "∂C/∂W[1]" in without
+
+
+def test_a_fit_that_goes_on_and_gets_no_better_keeps_the_best():
+    """The score to beat is the earlier call's, and so are the parameters that come back."""
+    labels = (X[:, 0] + 0.5 * X[:, 1] > 0).astype(int)
+    model = classifier(warm_start=True, early_stopping=True, validation_fraction=0.3, solver="sgd", n_iter_no_change=2,
+                       max_iter=200, learning_rate_init=0.1).fit(X, labels)
+    best, score, epochs = model.network_.parameters, model.best_validation_score_, len(model.loss_curve_)
+    model.set_params(learning_rate_init=30.0).fit(X, labels)
+    assert len(model.loss_curve_) > epochs and max(model.validation_scores_[epochs:]) <= score
+    assert model.best_validation_score_ == score and model.network_.parameters.tobytes() == best.tobytes()
+
+
+def test_names_of_columns_come_back_with_a_model(tmp_path):
+    frame = pytest.importorskip("pandas", reason="frames are pandas'").DataFrame(X, columns=["a", "b", "c"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", ".*converge")
+        model = classifier().fit(frame, LABELS)
+    model.save(tmp_path / "model")
+    again = bp.load(tmp_path / "model")
+    assert again.feature_names_in_.tolist() == ["a", "b", "c"]
+    assert again.predict(frame).tolist() == model.predict(frame).tolist()
+    with pytest.raises(ValueError, match="feature names should match"):
+        again.predict(frame[["b", "a", "c"]])
 
 
 def test_a_fit_that_goes_on_with_other_metrics_has_one_history():
@@ -325,7 +350,8 @@ def test_a_checkpoint_before_any_best_epoch_goes_on(tmp_path):
     done = again.epochs_trained
     assert 0 < done < 5
     rest = again.train(X, Y, epochs=9 - done, **options)
-    assert history.stop_reason == rest.stop_reason == "early_stopping" and whole.epochs_trained == again.epochs_trained == 5
+    assert history.stop_reason == rest.stop_reason == "early_stopping"
+    assert whole.epochs_trained == again.epochs_trained == 5
     assert again.parameters.tobytes() == whole.parameters.tobytes()
     assert history.learning_rate[-1] < history.learning_rate[0]
 
@@ -598,13 +624,15 @@ def test_validation_of_the_command_line(tmp_path, capsys):
     train, held, out = tmp_path / "train.csv", tmp_path / "held.csv", tmp_path / "out"
     train.write_text("a,b,y\n" + "".join(rows[:20]))
     held.write_text("a,b,y\n" + "".join(rows[20:]))
-    command = ["train", str(train), "--target", "y", "--hidden", "none", "--test-size", "0", "--seed", "0", "--out", str(out)]
+    command = ["train", str(train), "--target", "y", "--hidden", "none", "--test-size", "0", "--seed", "0",
+               "--out", str(out)]
     assert main([*command, "--validation", str(held), "--epochs", "300", "--learning-rate", "0.05"]) == 0
     history = bp.load(out).network.history
     assert min(history.val_loss) < 1e-3 * history.val_loss[0]                # in units of the targets' spread
     capsys.readouterr()
     assert main([*command, "--early-stopping", "3"]) == 2
-    assert "it watches the validation loss, and of 20 rows none are held out; give --validation" in capsys.readouterr().err
+    message = "it watches the validation loss, and of 20 rows none are held out; give --validation"
+    assert message in capsys.readouterr().err
 
 
 def test_a_model_without_its_history_is_resumed(tmp_path, capsys):
