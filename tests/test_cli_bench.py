@@ -112,7 +112,8 @@ def test_an_environment_of_other_pins_is_brought_up_to_date(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("stderr, reason", [("first\nno network\n", "no network"), ("", "no reason given")])
 def test_an_environment_that_cannot_be_made(capsys, tmp_path, monkeypatch, stderr, reason):
-    monkeypatch.setattr(bench.subprocess, "run", lambda argv, **options: subprocess.CompletedProcess(argv, 1, "", stderr))
+    monkeypatch.setattr(bench.subprocess, "run",
+                        lambda argv, **options: subprocess.CompletedProcess(argv, 1, "", stderr))
     assert main(["bench", "--env", str(tmp_path / "env")]) == 1
     assert capsys.readouterr().err.endswith(f"no environment can be made in {tmp_path / 'env'}: {reason}\n")
     assert not (tmp_path / "env" / "peers").exists()

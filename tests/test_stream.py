@@ -275,7 +275,8 @@ def test_parquet(tmp_path):
         for seed in (None, 1, 2):                # a shuffled one tells the row in the file too
             with pytest.raises(DataFormatError, match=words):
                 list(data.stream(write({**columns, "b": pa.array(holes)}), "y", 50, seed is not None, seed))
-    for value, words in (([], "the file has no rows of data"), ([[1]], r"the target 'y' holds list<.*>, neither numbers")):
+    for value, words in (([], "the file has no rows of data"),
+                         ([[1]], r"the target 'y' holds list<.*>, neither numbers")):
         with pytest.raises(DataFormatError, match=words):
             data.stream(write({"a": pa.array([1.0][:len(value)]), "y": pa.array(value)}), "y", classes="auto")
     parquet.write_table(pa.table([[1.0], [2.0]], names=["a", "a"]), tmp_path / "x.parquet")

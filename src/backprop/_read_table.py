@@ -209,7 +209,8 @@ def learn(path, options, categorical=(), missing=ERROR, decimal=".", weight=None
         for found, column in zip(gathered, columns):
             found.inputs(column, X[:, start:start + column.width])
             start += column.width
-        y, classes = target_values(reader.text, cells_of_target, lines_of_target, options.target_kind, reader.target + 1)
+        y, classes = target_values(reader.text, cells_of_target, lines_of_target, options.target_kind,
+                                   reader.target + 1)
     return Learned(columns, X, y, classes, reader.name(reader.target), dropped,
                    None if weights is None else np.array(weights.values))
 
