@@ -438,7 +438,7 @@ def test_joblibs_processes_share_the_processors(backend):
 def test_one_progress_bar(capfd, monkeypatch, seconds):
     """Shown at the end, and before it where that takes longer than until it is refreshed."""
     monkeypatch.setattr(many, "REFRESH_SECONDS", seconds)
-    bp.train_many([bp.Network([3, 2], seed=k) for k in range(50)], (X, Y), 2, progress=True)
+    bp.train_many([bp.Network([3, 2], seed=k) for k in range(50)], (X, Y), 2, progress=True, epochs=100)
     out, err = capfd.readouterr()
     assert out == "" and "50/50" in err and "network" in err and "epoch" not in err
 
