@@ -67,6 +67,11 @@ def test_frames_of_complex_numbers_and_labels_of_two_columns_are_refused():
         bp.data.one_hot(pd.DataFrame({"a": LABELS, "b": LABELS}))
 
 
+def test_labels_of_several_kinds_of_integers_are_labels():
+    mixed = np.array([np.int64(2), 1, 2], dtype=object)
+    assert bp.data.one_hot(mixed).tolist() == bp.data.one_hot([2, 1, 2]).tolist() == [[0, 1], [1, 0], [0, 1]]
+
+
 def test_a_random_state_is_a_seed_that_goes_on():
     """numpy.random.RandomState draws on; both networks take the bits of its generator."""
     state = np.random.RandomState(3)
@@ -176,17 +181,25 @@ try:
     other.fit(frame, np.array([[0], [1], [0], [1]]))
 except UserWarning as warning:
     print(type(warning).__name__, "column-vector" in str(warning))
+warnings.simplefilter("ignore")
+both = np.array([[0, 1], [1, 1], [1, 0], [0, 0]])
+model = bp.MLPClassifier(hidden_layer_sizes=(2,), max_iter=2, random_state=0).fit(frame, both)
+print(model.score(frame, model.predict(frame)))
+try:
+    model.score(frame, both[:, :1])
+except ValueError as error:
+    print(error)
 """
 
 
-def test_names_of_columns_without_scikit_learn():
+def test_names_of_columns_and_scores_without_scikit_learn():
     pytest.importorskip("pandas", reason="frames are pandas'")
     done = subprocess.run([sys.executable, "-c", WITHOUT_SKLEARN], capture_output=True, text=True, timeout=60,
                           env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
     assert done.returncode == 0, done.stderr
-    names, refused, unnamed, warned = done.stdout.splitlines()
+    names, refused, unnamed, warned, *scores = done.stdout.splitlines()
     assert names == "['a', 'b'] (4,)" and refused.startswith("The feature names should match") and unnamed == "False"
-    assert warned == "UserWarning True"
+    assert warned == "UserWarning True" and scores == ["1.0", "y has shape (4, 1), expected (4, 2)"]
 
 
 # ---- what is shown ---------------------------------------------------------------------------------------------------
