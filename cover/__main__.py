@@ -23,7 +23,8 @@ TREE = pathlib.Path(__file__).resolve().parent.parent
 WORK = TREE / "build" / "coverage"
 COPY = WORK / "tree"
 EXCUSE = "unreached:"
-FLOORS = {"statements of Python": 98.5, "branches of Python": 96.0, "lines of the kernels": 99.9}      # in percent
+# In percent, with PyTorch installed; short of 100 for the ways that threads and processes take only now and then.
+FLOORS = {"statements of Python": 99.9, "branches of Python": 99.7, "lines of the kernels": 99.9}
 
 
 def settings():

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import backprop as bp
-from backprop.cli import bench
+from backprop.cli import bench, main
 from command_line import command, refused
 
 
@@ -89,6 +89,51 @@ def test_an_environment_is_made_once(tmp_path, monkeypatch):
     count = len(calls)
     bench._install(tmp_path, bench._python(tmp_path))
     assert len(calls) == count + 1                       # the place for a fresh copy of the package, and no pip
+
+
+def test_an_environment_of_other_pins_is_brought_up_to_date(tmp_path, monkeypatch):
+    """Nothing is made anew, and where pip installs all at once nothing is tried one by one."""
+    calls, said = [], []
+    (tmp_path / "peers").write_text("of old")
+    python = bench._python(tmp_path)
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+
+    def run(argv, **options):
+        calls.append(argv[1:])
+        return subprocess.CompletedProcess(argv, 0, stdout=str(tmp_path / "site"), stderr="")
+
+    monkeypatch.setattr(bench.subprocess, "run", run)
+    monkeypatch.setattr(bench, "warn", said.append)
+    bench._install(tmp_path, python)
+    assert [argv[:3] for argv in calls[:2]] == [["-m", "pip", "install"]] * 2 and len(calls) == 3 and len(said) == 1
+    assert (tmp_path / "peers").read_text() != "of old" and (tmp_path / "site" / "backprop" / "cli").is_dir()
+
+
+@pytest.mark.parametrize("stderr, reason", [("first\nno network\n", "no network"), ("", "no reason given")])
+def test_an_environment_that_cannot_be_made(capsys, tmp_path, monkeypatch, stderr, reason):
+    monkeypatch.setattr(bench.subprocess, "run",
+                        lambda argv, **options: subprocess.CompletedProcess(argv, 1, "", stderr))
+    assert main(["bench", "--env", str(tmp_path / "env")]) == 1
+    assert capsys.readouterr().err.endswith(f"no environment can be made in {tmp_path / 'env'}: {reason}\n")
+    assert not (tmp_path / "env" / "peers").exists()
+
+
+def test_the_benchmark_runs_in_the_environment_with_the_copy_that_it_has(tmp_path, monkeypatch):
+    made, ran = [], []
+
+    def run(argv, **options):
+        ran.append((argv, options))
+        return subprocess.CompletedProcess(argv, 2)
+
+    monkeypatch.setattr(bench, "_install", lambda *places: made.append(places))
+    monkeypatch.setattr(bench.subprocess, "run", run)
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    assert main(["bench", "--env", str(tmp_path), "--quick"]) == 2
+    python = tmp_path / "bin" / "python"
+    (argv, options), = ran
+    assert made == [(tmp_path, python)] and argv == [str(python), str(bench.BENCH / "run.py"), "--quick"]
+    assert "PYTHONPATH" not in options["env"]
 
 
 def test_what_is_refused(capsys, tmp_path):

@@ -216,7 +216,9 @@ def test_a_table_of_cells_is_refused_with_its_place():
     for table, message in (([["x", "red"]], r"row 0, column 0 \(area\): the cell 'x' is not a number"),
                            ([[1, "red"], [2, "blue"]], "row 1, column 1: the cell 'blue' is none of the model's"),
                            ([[1]], "a table of 2 columns"), ([[float("inf"), "red"]], "is not finite"),
-                           ([[None, "red"]], "is missing")):
+                           ([[None, "red"]], "is missing"), ([["1_000", "red"]], "the cell '1_000' is not a number"),
+                           ([["١", "red"]], "the cell '١' is not a number"), ([["-inf", "red"]], "is not finite"),
+                           ([[1, ""]], "the cell '' is missing, and the model was trained without missing cells here")):
         with pytest.raises(ValueError, match=message):
             encode(columns, table)
 

@@ -1,11 +1,13 @@
 """What befalls a cluster in the middle of a training: it goes on with the same bits, or ends soon and goes on later."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ import backprop as bp
 
 distributed = pytest.importorskip("distributed", reason="needs Dask, the extra `dask`")
 da = pytest.importorskip("dask.array", reason="needs Dask's arrays, the extra `dask`")
+dask = pytest.importorskip("dask")
+_cluster, _worker = (pytest.importorskip(f"backprop.dask.{name}") for name in ("_cluster", "_worker"))
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning",
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore:.*onverge",
                                         "ignore::pytest.PytestUnraisableExceptionWarning")
 CHUNKS = (70, 1, 130, 99)
 RNG = np.random.default_rng(5)
@@ -203,3 +207,274 @@ def test_a_cluster_without_workers_is_an_error(call, monkeypatch):
         with pytest.raises(RuntimeError, match="the Dask cluster has had no workers for 0.5 s"):
             call(net, client)
     assert net.parameters.tobytes() == network().parameters.tobytes() and net.history is None
+
+
+# ---- workers in this process: what befalls them can be told to the moment, and costs no time -------------------------
+
+@pytest.fixture
+def inside():
+    """A cluster of three workers that are threads here, and a client of it."""
+    with distributed.LocalCluster(n_workers=3, threads_per_worker=1, processes=False,
+                                  dashboard_address=None) as cluster:
+        with distributed.Client(cluster) as client:
+            yield client
+
+
+def lose_one(client):
+    """Close a worker with partitions."""
+    held = client.run(lambda dask_worker: len(dask_worker.state.actors))
+    address = next(address for address, actors in held.items() if actors)
+    client.cluster.sync(next(w for w in client.cluster.workers.values() if w.address == address).close)
+
+
+def same(net, history, expected):
+    return history.loss == expected[0] and net.parameters.tobytes() == expected[1].tobytes()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_workers_that_go_change_no_bit(inside, expected, mode, caplog):
+    net, loss = network(), Break(lambda: lose_one(inside))
+    history = bp.dask.train(net, DX, DY, client=inside, epochs=EPOCHS, callbacks=loss, **MODES[mode])
+    assert same(net, history, expected[mode]) and len(inside.nthreads()) == 2
+    assert "is lost" in caplog.text and "its partitions are computed again" in caplog.text
+
+
+def test_workers_that_go_one_after_the_other_are_reported(inside, monkeypatch):
+    """As where a partition does not fit into the memory of any."""
+    place = _cluster.Cluster._place
+
+    def placed(self):
+        place(self)
+        lose_one(inside)
+
+    monkeypatch.setattr(_cluster, "MAX_LOSSES", 1)
+    monkeypatch.setattr(_cluster.Cluster, "_place", placed)
+    net = network()
+    with pytest.raises(RuntimeError, match="2 workers in a row were lost.*too little memory for their partitions"):
+        bp.dask.train(net, DX, DY, client=inside, epochs=EPOCHS)
+    assert net.parameters.tobytes() == network().parameters.tobytes() and net.history is None
+
+
+class Once:
+    """A method of `Partitions` that does something else in the third round, on the first worker to come there."""
+
+    def __init__(self, monkeypatch, action, name="gradients"):
+        self.rounds, self.action, self.lock = {}, action, threading.Lock()
+        self.original, self.done = getattr(_worker.Partitions, name), threading.Event()
+        monkeypatch.setattr(_worker.Partitions, name, lambda partitions, *arguments: self(partitions, *arguments))
+
+    def __call__(self, partitions, *arguments):
+        with self.lock:
+            count = self.rounds[id(partitions)] = self.rounds.get(id(partitions), 0) + 1
+            first = count == BREAK and not self.done.is_set()
+            if first:
+                self.done.set()
+        if first:
+            self.action()
+        return self.original(partitions, *arguments)
+
+
+def fail(error):
+    raise error
+
+
+def test_a_worker_that_computes_for_long_is_waited_for_while_it_answers(inside, expected, monkeypatch):
+    monkeypatch.setattr(_cluster, "SILENCE_SECONDS", 0.8)
+    monkeypatch.setattr(_cluster, "TURN_SECONDS", 0.05)
+    Once(monkeypatch, lambda: time.sleep(1.0))
+    net = network()
+    history = bp.dask.train(net, DX, DY, client=inside, epochs=EPOCHS, **MODES["sync"])
+    assert same(net, history, expected["sync"])
+
+
+def test_a_worker_that_computes_for_long_and_does_not_answer_is_reported(inside, monkeypatch):
+    async def silent(self):
+        await asyncio.sleep(5.0)
+
+    monkeypatch.setattr(_cluster, "SILENCE_SECONDS", 0.8)
+    monkeypatch.setattr(_cluster, "TURN_SECONDS", 0.05)
+    monkeypatch.setattr(_worker.Partitions, "alive", silent)
+    Once(monkeypatch, lambda: time.sleep(1.1))
+    net = network()
+    with pytest.raises(RuntimeError, match="worker inproc://.* has not answered for 0.4 s; is its process stopped"):
+        bp.dask.train(net, DX, DY, client=inside, epochs=EPOCHS)
+    assert net.epochs_trained == len(net.history) == BREAK - 1
+
+
+@pytest.mark.parametrize("error", [lambda: time.sleep(0.3), lambda: fail(OSError("no route"))],
+                         ids=["slow", "broken off"])
+def test_a_worker_that_the_scheduler_misses_is_replaced(inside, expected, monkeypatch, error):
+    """While it is waited for, and after its answer has been lost on the way."""
+    once, found, missed = Once(monkeypatch, error), _cluster.Cluster._workers, []
+
+    def workers(self):
+        there = found(self)
+        if once.done.is_set() and not missed:
+            missed.extend(self.actors)
+            return {address: n for address, n in there.items() if address not in missed}
+        return there
+
+    monkeypatch.setattr(_cluster, "TURN_SECONDS", 0.05)
+    monkeypatch.setattr(_cluster.Cluster, "_workers", workers)
+    net = network()
+    history = bp.dask.train(net, DX, DY, client=inside, epochs=EPOCHS, **MODES["sync"])
+    assert missed and same(net, history, expected["sync"])
+
+
+@pytest.mark.parametrize("error, words", [(OSError("no route"), "worker inproc://.* cannot be reached: no route"),
+                                          (RuntimeError("a fault"), "^a fault$")], ids=["unreachable", "fault"])
+def test_a_failure_of_a_worker_that_stays_is_reported(inside, monkeypatch, error, words):
+    monkeypatch.setattr(_cluster, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(_cluster, "TURN_SECONDS", 0.05)
+    Once(monkeypatch, lambda: fail(error))
+    net = network()
+    with pytest.raises(RuntimeError, match=words):
+        bp.dask.train(net, DX, DY, client=inside, epochs=EPOCHS)
+    assert net.epochs_trained == len(net.history) == BREAK - 1
+
+
+def test_a_scheduler_that_breaks_off_is_reported(inside, monkeypatch):
+    sync, net = inside.sync, network()
+
+    def broken(function, *arguments, **options):
+        return (fail(OSError("reset by peer")) if "callback_timeout" in options else
+                sync(function, *arguments, **options))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inside, "sync", broken)
+        with pytest.raises(RuntimeError, match="the connection to the Dask scheduler is lost .reset by peer."):
+            bp.dask.train(net, DX, DY, client=inside)
+    assert net.parameters.tobytes() == network().parameters.tobytes() and net.history is None
+    bp.dask.train(net, DX, DY, client=inside, epochs=1)
+
+
+class Done:
+    """A future whose value went between the look at it and its fetching."""
+
+    status = "finished"
+
+    def done(self):
+        return True
+
+    def result(self, timeout):
+        raise CancelledError
+
+
+def test_what_is_waited_for_and_does_not_come(inside, monkeypatch):
+    """Cancelled meanwhile, gone meanwhile, on a worker that is gone, and too much for every worker."""
+    monkeypatch.setattr(_cluster, "TURN_SECONDS", 0.02)
+    connection = _cluster.Connection(inside)
+    future = inside.submit(time.sleep, 0.5, pure=False)
+    timer = threading.Timer(0.1, lambda: inside.cancel([future], force=True))
+    timer.start()
+    with pytest.raises(RuntimeError, match="partition 2: cancelled, as by client.cancel"):
+        connection._value(future, "partition 2")
+    timer.join()
+    with pytest.raises(RuntimeError, match="partition 2: cancelled, as by client.cancel"):
+        connection._value(Done(), "partition 2")
+    with pytest.raises(_cluster._Lost, match="the worker inproc://gone is lost"):
+        connection._value(inside.submit(time.sleep, 0.2, pure=False), "partition 2", "inproc://gone")
+    last = next(iter(inside.cluster.scheduler.workers.values())).clean()
+    parts = [dask.delayed(fail)(distributed.scheduler.KilledWorker("x", last, 3))]
+    with pytest.raises(RuntimeError, match="partition 0: Attempted to run task 'x' on 4 different workers"):
+        bp.dask.train(network(), parts, parts, client=inside)
+
+
+def test_clients_that_cannot_train(inside, monkeypatch):
+    net = network()
+    with pytest.raises(TypeError, match="client must be a distributed.Client, got str"):
+        bp.dask.train(net, DX, DY, client="tcp://127.0.0.1:8786")
+    with monkeypatch.context() as patch:
+        patch.setattr(distributed.Client, "asynchronous", True)
+        with pytest.raises(ValueError, match="client is asynchronous"):
+            bp.dask.train(net, DX, DY, client=inside)
+    inside.close()
+    with pytest.raises(RuntimeError, match="client has no connection to a Dask scheduler: it is closed"):
+        bp.dask.train(net, DX, DY, client=inside)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "distributed", None)
+        with pytest.raises(ImportError, match=r"pip install 'backprop-core\[dask\]'"):
+            bp.dask.train(net, DX, DY)
+    assert net.parameters.tobytes() == network().parameters.tobytes() and net.history is None
+
+
+# ---- ways that data and options take on the workers ------------------------------------------------------------------
+
+def quartic(Y, P):
+    return ((Y - P)**4).sum(axis=1), -4 * (Y - P)**3
+
+
+def test_ways_of_averaging_and_of_steps(inside, tmp_path):
+    """Weights in local epochs, a loss of one's own, steps in order, steps without a row: as on one machine."""
+    weight = RNG.uniform(0.5, 2.0, len(X))
+    near = {"rtol": 0, "atol": 1e-10}
+    whole = [da.from_array(each, chunks=-1) for each in (X, Y, weight)]
+    there, here = network(), network()
+    bp.dask.train(there, *whole[:2], sample_weight=whole[2], mode="average", client=inside, epochs=1, batch_size=16,
+                  shuffle=False)
+    here.train(X, Y, sample_weight=weight, epochs=1, batch_size=16, shuffle=False)
+    np.testing.assert_allclose(there.parameters, here.parameters, **near)
+    there, here = (bp.Network([6, 5, 2], seed=3, loss=quartic) for _ in range(2))
+    history = bp.dask.train(there, DX, DY, client=inside, epochs=3)
+    assert history.loss == pytest.approx(here.train(X, Y, batch_size="full", epochs=3).loss, rel=1e-10)
+    np.testing.assert_allclose(there.parameters, here.parameters, **near)
+    there, here = network(), network()
+    bp.dask.train(there, *whole[:2], client=inside, epochs=2, batch_size=50, shuffle=False)
+    here.train(X, Y, epochs=2, batch_size=50, shuffle=False)
+    np.testing.assert_allclose(there.parameters, here.parameters, **near)
+    there, here, few = network(), network(), [da.from_array(each[:3], chunks=(1, -1)) for each in (X, Y)]
+    bp.dask.train(there, *few, client=inside, epochs=2, batch_size=1, optimizer="sgd")           # all rows in one step
+    here.train(X[:3], Y[:3], epochs=2, batch_size="full", optimizer="sgd")
+    np.testing.assert_allclose(there.parameters, here.parameters, **near)
+
+
+def test_arrays_cut_otherwise(inside):
+    """Along the columns, and Y elsewhere than X."""
+    there, expected = network(), network()
+    bp.dask.train(expected, DX, DY, client=inside, epochs=2)
+    bp.dask.train(there, DX.rechunk((CHUNKS, 2)), DY.rechunk((150, 1)), client=inside, epochs=2)
+    assert there.parameters.tobytes() == expected.parameters.tobytes()
+    parts = bp.dask.predict(there, list(DX.to_delayed().ravel()))
+    assert np.concatenate(dask.compute(*parts)).tobytes() == there.predict(X).tobytes()
+    for arguments, options, words in (
+            ((DX, None), {}, "there is no Y to train on"),
+            ((DX, DY), {"optimizer": "rprop", "batch_size": 10}, "needs batch_size='full'"),
+            ((DX, DY), {"sample_weight": da.zeros(len(X), chunks=(CHUNKS,))}, "sample_weight are all zero")):
+        with pytest.raises(ValueError, match=words):
+            bp.dask.train(there, *arguments, client=inside, **options)
+    assert there.parameters.tobytes() == expected.parameters.tobytes() and there.epochs_trained == 2
+
+
+def test_a_checkpoint_goes_on_and_binds_the_partitions(inside, expected, tmp_path):
+    path, options = tmp_path / "net", {"client": inside, "checkpoint_path": tmp_path / "net", **MODES["sync"]}
+    with pytest.raises(KeyError):
+        bp.dask.train(network(), DX, DY, epochs=EPOCHS, callbacks=lambda state: state.epoch == BREAK and {}["stop"],
+                      **options)
+    again = bp.load(path)
+    with pytest.raises(bp.errors.CheckpointMismatchError, match="differs from this one in X"):
+        bp.dask.train(bp.load(path), DX[:200], DY[:200], epochs=1, **options)
+    done = again.epochs_trained
+    assert 0 < done < EPOCHS
+    bp.dask.train(again, DX, DY, epochs=EPOCHS - done, **options)
+    assert again.parameters.tobytes() == expected["sync"][1].tobytes()
+
+
+def test_estimators_refuse_what_their_partitions_cannot_be(inside):
+    far = bp.dask.DaskMLPRegressor(hidden_layer_sizes=(5,), max_iter=2, random_state=0, warm_start=True)
+    far.fit(DX, DY, client=inside)
+    before = far.network_.parameters
+    wide = [dask.delayed(X[:100]), dask.delayed(X[100:, :4])]
+    for arguments, error, words in (
+            ((DX[:0], DY[:0]), ValueError, "X is empty: none of its partitions holds a row"),
+            ((wide, [dask.delayed(Y[:100]), dask.delayed(Y[100:])]), ValueError,
+             r"differ in their number of columns: \[4, 6\]"),
+            ((DX[:, :4], DY), ValueError, "X has 4 columns, but the fit before had 6")):
+        with pytest.raises(error, match=words):
+            far.fit(*arguments, client=inside)
+        assert far.network_.parameters.tobytes() == before.tobytes()
+    with pytest.raises(NotImplementedError, match="use fit with warm_start=True"):
+        far.partial_fit(DX, DY)
+    far.fit(DX, DY, client=inside)
+    assert far.network_.epochs_trained == 4 and len(far.loss_curve_) == 4
+    parts = far.predict(list(DX.to_delayed().ravel()))
+    assert np.concatenate(dask.compute(*parts)).tobytes() == far.predict(X).tobytes()

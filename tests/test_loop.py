@@ -371,7 +371,9 @@ def test_histories_print_as_a_table():
     assert lines[-1] == f"stop_reason: epochs; best_epoch: {history.best_epoch}"
     assert repr(history).startswith("History(100 epochs, loss ")
     empty = network().train(X, Y, epochs=0)
-    assert str(empty) == repr(empty) == "History(no epochs, stop_reason='epochs')"
+    assert str(empty) == repr(empty) == "History(no epochs, stop_reason='epochs')" and empty.last() == {}
+    last = history.last()
+    assert last["epoch"] == 100 and last["loss"] == history.loss[-1] and None not in last.values()
     assert "-" in str(history + network().train(X, Y, epochs=1)).splitlines()[-2].split()
 
 

@@ -434,8 +434,11 @@ def test_joblibs_processes_share_the_processors(backend):
                    env={**environment, "PYTHONPATH": os.path.dirname(os.path.dirname(bp.__file__))})
 
 
-def test_one_progress_bar(capfd):
-    bp.train_many([bp.Network([3, 2], seed=k) for k in range(50)], (X, Y), 2, progress=True)
+@pytest.mark.parametrize("seconds", [many.REFRESH_SECONDS, 1e-4])
+def test_one_progress_bar(capfd, monkeypatch, seconds):
+    """Shown at the end, and before it where that takes longer than until it is refreshed."""
+    monkeypatch.setattr(many, "REFRESH_SECONDS", seconds)
+    bp.train_many([bp.Network([3, 2], seed=k) for k in range(50)], (X, Y), 2, progress=True, epochs=100)
     out, err = capfd.readouterr()
     assert out == "" and "50/50" in err and "network" in err and "epoch" not in err
 

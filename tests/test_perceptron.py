@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import Perceptron as SklearnPerceptron
 
 import hypotheses
-from backprop import _dispatch, perceptron
+from backprop import _dispatch, _sparse, perceptron
 from backprop.errors import DivergenceError
 from backprop.perceptron import Perceptron
 
@@ -823,6 +823,17 @@ def test_early_stopping_trains_on_none_of_the_rows_held_out():
     options = {"early_stopping": True, "random_state": 0, "max_iter": 5, "tol": 0.0}
     dense = quiet_fit(Perceptron(**options), X, y)
     assert (parameters(quiet_fit(Perceptron(**options), sparse.csr_array(X), y)) == parameters(dense)).all()
+
+
+@pytest.mark.parametrize("rule", ["stochastic", "batch"])
+def test_sparse_rows_in_blocks_end_with_the_epoch_without_a_mistake(monkeypatch, rule):
+    sparse = pytest.importorskip("scipy.sparse", reason="scipy is not installed")
+    X, y, _ = separable(3, 60, 4, 0.5)
+    monkeypatch.setattr(_sparse, "BLOCK_BYTES", 8 * 4 * 7)
+    monkeypatch.setattr(_sparse, "MIN_BLOCK", 1)
+    dense, blocks = (Perceptron(rule=rule, random_state=0).fit(each, y) for each in (X, sparse.csr_array(X)))
+    assert dense.history_.mistakes[-1] == 0 and blocks.history_.mistakes == dense.history_.mistakes
+    assert (parameters(blocks) == parameters(dense)).all()
 
 
 def test_early_stopping_refuses_too_few_rows():

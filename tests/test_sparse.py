@@ -135,6 +135,20 @@ def test_bad_sparse_arrays_are_refused(call, bad, error, words):
     assert_array_equal(net.parameters, before)
 
 
+def test_a_sparse_vector_is_no_matrix():
+    with pytest.raises(ValueError, match=r"X must be a 2-D array, got 1-D with shape \(40,\)"):
+        network().predict(sparse.coo_array(X[0]))
+
+
+def test_a_checkpoint_holds_sparse_rows_by_their_numbers(blocks, tmp_path):
+    """In blocks or at once: the checksum is of the dense rows, and other rows do not go on from it."""
+    path, inputs = tmp_path / "net", sparse.csr_array(X)
+    network().train(inputs, Y, epochs=1, checkpoint_path=path)
+    bp.load(path).train(inputs, Y, epochs=1, checkpoint_path=path)
+    with pytest.raises(bp.errors.CheckpointMismatchError, match="differs from this one in X;"):
+        bp.load(path).train(2 * inputs, Y, epochs=1, checkpoint_path=path)
+
+
 def test_split_leaves_them_sparse():
     parts = bp.data.split(sparse.coo_array(X), LABELS, 0.2, stratify=True, seed=3)
     for part, expected in zip(parts, bp.data.split(X, LABELS, 0.2, stratify=True, seed=3)):

@@ -275,6 +275,23 @@ def test_parquet(tmp_path):
         for seed in (None, 1, 2):                # a shuffled one tells the row in the file too
             with pytest.raises(DataFormatError, match=words):
                 list(data.stream(write({**columns, "b": pa.array(holes)}), "y", 50, seed is not None, seed))
+    for value, words in (([], "the file has no rows of data"),
+                         ([[1]], r"the target 'y' holds list<.*>, neither numbers")):
+        with pytest.raises(DataFormatError, match=words):
+            data.stream(write({"a": pa.array([1.0][:len(value)]), "y": pa.array(value)}), "y", classes="auto")
+    parquet.write_table(pa.table([[1.0], [2.0]], names=["a", "a"]), tmp_path / "x.parquet")
+    with pytest.raises(DataFormatError, match="two columns have the same name"):
+        data.stream(tmp_path / "x.parquet")
+    (X, Y), = data.stream(write({"a": columns["a"], "b": np.arange(203)}))
+    assert Y is None and X[:, 1].tolist() == list(range(203))
+    (_, Y), = data.stream(write({"a": columns["a"], "y": np.arange(203)}), "y")
+    assert Y.ravel().tolist() == list(range(203))
+    parquet.write_table(pa.table({"a": columns["a"]}), tmp_path / "x.parquet", compression="none", use_dictionary=False)
+    content = bytearray((tmp_path / "x.parquet").read_bytes())
+    content[4:24] = bytes(255 for _ in range(20))            # the head of the first page
+    (tmp_path / "x.parquet").write_bytes(content)
+    with pytest.raises(DataFormatError, match="damaged data"):
+        list(data.stream(tmp_path / "x.parquet"))
     content = write(columns).read_bytes()
     for size in (0, 4, len(content) // 2, len(content) - 1):
         (tmp_path / "cut.parquet").write_bytes(content[:size])

@@ -74,8 +74,6 @@ def array(value, name, ndim, *, copy=False) -> FloatArray:
         raise ValueError(f"{name} must be a {ndim}-D array, got {result.ndim}-D with shape {result.shape}{hint}")
     finite(result, name)
     out = np.require(result, np.float64, ["C", "ALIGNED"])
-    if type(out) is not np.ndarray:                      # np.matrix, np.memmap and friends: the plain base class
-        out = out.view(np.ndarray)
     return out.copy() if copy and out is value else out
 
 
@@ -164,8 +162,6 @@ def _from_objects(raw, name):
             item = item.item()
         if not isinstance(item, numbers.Real) and not hasattr(item, "__float__"):
             raise TypeError(f"{name} must hold numbers, got {_kind(item)} at {_where(index)}")
-        if isinstance(item, str):
-            raise TypeError(f"{name} must hold numbers, got str at {_where(index)}")
     try:
         return raw.astype(np.float64)
     except OverflowError:

@@ -104,17 +104,15 @@ class Watch:
         progress.no_improvement_count = progress.no_improvement_count + 1 if worse else 0
 
     def _keep(self, network):
-        arrays = _arrays(network)
-        if self.kept is None:
-            self.kept = [array.copy() for array in arrays]
-        for kept, array in zip(self.kept, arrays):
-            np.copyto(kept, array)
+        self.kept = [array.copy() for array in _arrays(network)]
 
     def restore(self, network):
-        """Bring back the parameters of the best validation score, with the optimizer's state of that epoch."""
-        if self.kept is not None:
-            for kept, array in zip(self.kept, _arrays(network)):
-                np.copyto(array, kept)
+        """Bring back the parameters of the best validation score, with the optimizer's state of that epoch.
+
+        Where that is of an earlier call, the parameters that this one began with, and the state that the optimizer has.
+        """
+        for kept, array in zip(self.kept, _arrays(network)):
+            np.copyto(array, kept)
 
     def _out_of_patience(self):
         rules, progress = self.rules, self.progress

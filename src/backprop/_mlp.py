@@ -170,6 +170,8 @@ class MLP(CallbackSupportMixin, Estimator):
         watch = _fitting.Watch(
             rules, self._progress(fresh, optimizer), len(train),
             None if held is None else lambda net: self._validation_score(net, held), self._tell(X, y, max_iter))
+        if rules.early_stopping and not fresh:
+            watch.kept = [network._parameters.copy()]    # the earlier call's best, where no epoch is better
         earlier = None if fresh else network.history
         try:
             history = self._train(network, train, held, 1 if incremental else max_iter, optimizer, watch)
@@ -303,7 +305,7 @@ class MLP(CallbackSupportMixin, Estimator):
         self.best_validation_score_ = max(self.validation_scores_) if self.validation_scores_ else None
         if rules.patient:
             self.loss_ = network.evaluate(train.X, train.Y, train.weight) + history.penalty[-1]
-        elif self.loss_curve_:
+        else:
             self.loss_ = self.loss_curve_[-1]
 
     def _describe(self, network):

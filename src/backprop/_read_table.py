@@ -171,6 +171,7 @@ def learn(path, options, categorical=(), missing=ERROR, decimal=".", weight=None
     ----------
     path : str
     options : Options
+        With a target.
     categorical : sequence of str or int
         Columns to take as text whatever they hold.
     missing : {"error", "drop", "fill"}
@@ -194,9 +195,8 @@ def learn(path, options, categorical=(), missing=ERROR, decimal=".", weight=None
                 lines, cells = [lines[i] for i in kept], [[column[i] for i in kept] for column in cells]
             for column in gathered:
                 column.add(cells[column.position], lines)
-            if reader.target is not None:
-                cells_of_target += cells[reader.target]
-                lines_of_target.extend(lines)
+            cells_of_target += cells[reader.target]
+            lines_of_target.extend(lines)
             if weights is not None:
                 weights.add(cells[weights.position], lines)
         if not len(gathered[0].values) and not len(gathered[0].codes):
@@ -209,11 +209,9 @@ def learn(path, options, categorical=(), missing=ERROR, decimal=".", weight=None
         for found, column in zip(gathered, columns):
             found.inputs(column, X[:, start:start + column.width])
             start += column.width
-        y = classes = None
-        if reader.target is not None:
-            y, classes = target_values(reader.text, cells_of_target, lines_of_target, options.target_kind,
-                                       reader.target + 1)
-    return Learned(columns, X, y, classes, None if reader.target is None else reader.name(reader.target), dropped,
+        y, classes = target_values(reader.text, cells_of_target, lines_of_target, options.target_kind,
+                                   reader.target + 1)
+    return Learned(columns, X, y, classes, reader.name(reader.target), dropped,
                    None if weights is None else np.array(weights.values))
 
 

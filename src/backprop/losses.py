@@ -81,7 +81,7 @@ def check_targets(Y, number, name="Y"):
         _refuse(Y < 0, Y, name, f"{loss} needs targets >= 0")
     elif domain == "sign":
         _refuse(np.abs(Y) != 1, Y, name, f"{loss} needs targets -1 or +1")
-    elif domain == "distribution":
+    else:                                                # a distribution
         _refuse(Y < 0, Y, name, f"{loss} with a softmax output needs targets >= 0")
         total = Y.sum(axis=1)
         bad = np.abs(total - 1) > 1e-6

@@ -238,7 +238,7 @@ class LevenbergMarquardt(_Solver):
                     self._set(w)
                     return "converged"        # μ stays as it was: grown, it would keep another call from its steps
                 promised = 0.5 * (mu * core.dot(h, h) - core.dot(g, h))
-                gain = (value - self._value(w + h)) / promised if promised > 0.0 else 0.0
+                gain = (value - self._value(w + h)) / promised if 0.0 < promised < math.inf else 0.0
                 if gain > 0.0:
                     swing = 2.0 * gain - 1.0
                     numbers[-2:] = mu * max(1.0 / 3.0, 1.0 - swing * swing * swing), 2.0
@@ -278,8 +278,6 @@ class LevenbergMarquardt(_Solver):
 
     def _value(self, w):
         """F at w, where it leaves the network; infinite where it is not finite."""
-        if not np.isfinite(w).all():
-            return math.inf
         self._set(w)
         for part in self._slices(float(w.size)):
             core.evaluate(self.network._plan, self.train.X[part], self.train.Y[part], self.losses[part], self.memory,
@@ -363,9 +361,8 @@ class LBFGS(_Solver):
         before, self.total, epochs = self.total, self.evaluated[1], self.network.epochs_trained
         try:
             reason = self.loop.iteration(before, len(self.train), time.perf_counter() - self.started, None)
-        finally:
-            if self.network.epochs_trained > epochs:     # else a metric has failed, and the step does not count
-                self.accepted = w.copy()
+        finally:                                         # where a metric has failed, the step does not count
+            self.accepted = w.copy() if self.network.epochs_trained > epochs else self.accepted
         if reason is not None:
             raise _Told(reason)
         self.started = time.perf_counter()

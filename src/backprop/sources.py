@@ -13,7 +13,6 @@ import threading
 import numpy as np
 
 from backprop import _check, _sparse, _threads, losses
-from backprop.errors import DataFormatError
 from backprop.examples import Examples
 
 BESIDE_SECONDS = 1e-3        # training that lasts less is not worth a thread beside it
@@ -67,8 +66,6 @@ class Chunks:
         for position, chunk in enumerate(chunks):
             try:
                 examples = self._checked(chunk)
-            except DataFormatError:
-                raise
             except (ValueError, TypeError) as error:
                 raise type(error)(f"chunk {position}: {error}") from None
             if len(examples):

@@ -60,12 +60,6 @@ class Partitions:
 
         return self._each(train)
 
-    def losses(self, parameters):
-        """{number: (Σ w_i C_i, rows)}."""
-        self.network._parameters[...] = parameters
-        return self._each(lambda number, part: (_total(_sparse.by_blocks(self.network._losses, part.X, part.Y),
-                                                       part.weight), len(part)))
-
     async def alive(self):
         """Answered by the worker's event loop while the others compute."""
         return True
