@@ -610,7 +610,7 @@ def test_a_generator_with_too_few_numbers_is_refused(path):
     ("classes", {"kind": "str", "labels": ["a", "b"]}, "3 different labels"),
     ("classes", {"kind": "str", "labels": ["a", 1, "c"]}, "list of str"),
     ("classes", {"kind": "object", "labels": [1, 2, 3]}, "must have a kind"),
-    ("classes", {"kind": "int", "labels": [1, 2, 2**63]}, "no possible model"),
+    ("classes", {"kind": "int", "labels": [1, 2, 300], "dtype": "int8"}, "do not fit int8"),
     ("scaler", {"mean": [0.0], "scale": [1.0]}, "scaler must be a Standardizer fitted to 5"),
     ("scaler", {"mean": [0.0] * 5, "scale": [0.0] * 5}, "greater than 0"),
     ("scaler", [1], "state must be a dict of mean and scale"),
