@@ -279,7 +279,7 @@ def test_parquet(tmp_path):
         whole = np.arange(203).astype(kind)
         whole[77] = value
         for target in ("y", "b"):                # among the features, and as the target
-            with pytest.raises(DataFormatError, match=f"{value} (of column 'b' )?does not fit float64 exactly at row 77"):
+            with pytest.raises(DataFormatError, match=f"{value} (of column 'b' )?does not fit float64 .* at row 77"):
                 list(data.stream(write({**columns, "b": whole}), target, 50))
         assert value in data.stream(tmp_path / "x.parquet", "b", classes="auto").classes.tolist()
     content = write(columns).read_bytes()

@@ -49,7 +49,7 @@ class ParquetRows:
         if isinstance(classes, str):
             batches = self._batches(range(len(rows)), [self.target_name])
             labels = collected((self._target(batch, row) for batch, row in batches), self._error)
-            self.targets.take(np.array(labels))
+            self.targets.take(labels)
         elif self.target_name is not None and classes is None and not self._is_number(schema.field(target).type):
             raise self._error(f"the target {self.target_name!r} holds {schema.field(target).type}, not numbers; pass "
                               f"{options.spell('classes', 'auto')} or the labels if they are classes")

@@ -401,7 +401,7 @@ class ArrayRows:
             def refusal(why):
                 return ValueError(f"{os.path.basename(path)}: {why}")
 
-            self.targets.take(np.array(collected(self._raw_targets(), refusal)))
+            self.targets.take(collected(self._raw_targets(), refusal))
 
     def _layout_in(self, stream):
         """The layout of X in the opened file."""
