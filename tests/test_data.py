@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zipfile
 from fractions import Fraction
 
@@ -637,6 +638,27 @@ def test_a_lying_npy_header_allocates_nothing(write, number):
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("X.npy", content)
     assert located(write(out.getvalue(), "x.npz"))[2] == len(content)
+
+
+GIBIBYTE = {"x.npy": forged(header(f"({2**17}, {2**10})"), bytes(40)),
+            "x.f.npy": forged(header(f"({2**17}, {2**10})", fortran=True), bytes(40)),
+            "x.idx": struct.pack(">HBB2I", 0, 14, 2, 2**17, 2**10) + bytes(40)}
+
+
+@pytest.mark.parametrize("name", GIBIBYTE)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_lie_of_a_gibibyte_is_refused_without_taking_it(write, name, packed):
+    """A size that a machine can allocate, so that no MemoryError would tell: read whole, and as a stream."""
+    content = GIBIBYTE[name]
+    path = write(gzip.compress(content) if packed else content, name + ".gz" * packed)
+    for read in (data.load, lambda path: next(iter(data.stream(path, chunk_rows=100)))):
+        tracemalloc.start()
+        try:
+            with pytest.raises(DataFormatError if read is data.load or not packed or "f" not in name else ValueError):
+                read(path)
+            assert tracemalloc.get_traced_memory()[1] < 2**24
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.parametrize("ndim", [2, 3, 255])
