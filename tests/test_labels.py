@@ -135,7 +135,8 @@ def test_a_model_file_keeps_the_dtype_of_labels(tmp_path, dtype):
 # {name: (two labels, the error)}: none is taken for another, whatever holds it
 BAD = {
     "None": (["a", None], ValueError), "NaN": ([1.0, float("nan")], ValueError),
-    "infinity": ([1.0, float("inf")], ValueError), "NaN among texts": (["a", float("nan")], ValueError),
+    "infinity": ([1.0, float("inf")], ValueError), "infinity among integers": ([1, float("inf")], ValueError),
+    "NaN among texts": (["a", float("nan")], ValueError),
     "a decimal NaN": ([decimal.Decimal(1), decimal.Decimal("nan")], ValueError),
     "a signalling NaN": ([decimal.Decimal(1), decimal.Decimal("snan")], ValueError),
     "NaT": (["a", np.datetime64("NaT")], ValueError), "a masked one": ([1, np.ma.masked], ValueError),

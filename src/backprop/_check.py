@@ -397,7 +397,8 @@ def label_array(value, name) -> np.ndarray:
     if out.dtype.kind == "T":                            # NumPy's strings of any length
         return out.astype(object)
     if out.ndim == 1 and isinstance(value, (list, tuple)) and (
-            out.dtype.kind == "U" or out.dtype.kind == "f" and (np.abs(out) >= 2**53).any()):
+            out.dtype.kind == "U" or out.dtype.kind == "f" and (np.abs(out) >= 2**53).any()
+            and all(isinstance(item, numbers.Integral) for item in value)):
         out = np.empty(len(value), object)
         out[:] = value
     return out
@@ -409,6 +410,8 @@ def _of_one_kind(objects, name):
     for row, item in enumerate(items):
         if _is_missing(item):
             raise ValueError(f"{name} has a missing label at row {row}")
+        if isinstance(item, float) and np.isinf(item):
+            raise ValueError(f"{name} holds infinity at row {row}; every value must be finite")
         if isinstance(item, str) and item.endswith("\0"):
             raise ValueError(f"{name} has a label that ends with a null character at row {row}, which NumPy drops")
         if isinstance(item, complex):
