@@ -469,9 +469,6 @@ def test_a_libsvm_file_that_becomes_wider_under_a_stream(tmp_path):
 
 
 def test_targets_of_streams_that_do_not_fit(tmp_path):
-    np.save(tmp_path / "big.npy", np.array([[1, 2], [3, 2**53]]))
-    with pytest.raises(DataFormatError, match="the target 9007199254740992 does not fit float64 exactly"):
-        list(bp.data.stream(tmp_path / "big.npy", target=1))
     images, labels = tmp_path / "x.idx", tmp_path / "y.idx"
     images.write_bytes(struct.pack(">HBB2I", 0, 8, 2, 3, 2) + bytes(6))
     labels.write_bytes(struct.pack(">HBBI", 0, 8, 1, 2) + bytes(2))

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zipfile
 from fractions import Fraction
 
@@ -639,6 +640,27 @@ def test_a_lying_npy_header_allocates_nothing(write, number):
     assert located(write(out.getvalue(), "x.npz"))[2] == len(content)
 
 
+GIBIBYTE = {"x.npy": forged(header(f"({2**17}, {2**10})"), bytes(40)),
+            "x.f.npy": forged(header(f"({2**17}, {2**10})", fortran=True), bytes(40)),
+            "x.idx": struct.pack(">HBB2I", 0, 14, 2, 2**17, 2**10) + bytes(40)}
+
+
+@pytest.mark.parametrize("name", GIBIBYTE)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_lie_of_a_gibibyte_is_refused_without_taking_it(write, name, packed):
+    """A size that a machine can allocate, so that no MemoryError would tell: read whole, and as a stream."""
+    content = GIBIBYTE[name]
+    path = write(gzip.compress(content) if packed else content, name + ".gz" * packed)
+    for read in (data.load, lambda path: next(iter(data.stream(path, chunk_rows=100)))):
+        tracemalloc.start()
+        try:
+            with pytest.raises(DataFormatError if read is data.load or not packed or "f" not in name else ValueError):
+                read(path)
+            assert tracemalloc.get_traced_memory()[1] < 2**24
+        finally:
+            tracemalloc.stop()
+
+
 @pytest.mark.parametrize("ndim", [2, 3, 255])
 def test_a_lying_idx_header_allocates_nothing(write, ndim):
     content = struct.pack(f">HBB{ndim}I", 0, 0x08, ndim, *[2**32 - 1] * ndim) + bytes(50)
@@ -680,9 +702,44 @@ def test_values_that_a_dtype_cannot_hold_are_located(write):
         assert located(path)[2] == label_start + (8 if y.dtype.kind == "u" else 16)
     path = write(npz(X=np.ones((2, 1)), y=np.array([0, 2], "u1").view(bool)), "x.npz")
     assert located(path)[2] == label_start + 1
-    path = write(npy(np.array([[1, 2**53 + 1], [1, 2]])), "x.npy")
-    assert located(path, target=1)[2] == start + 8
+    path = write(npy(np.array([[1, 2**63], [1, 2]], "u8")), "x.npy")
+    assert located(path, target=1)[2] == len(npy(np.ones((2, 2)))) - 32 + 8
     assert data.load(path, target=0).y.tolist() == [1, 1]
+
+
+ROUNDED = [("i8", 2**53 + 1), ("i8", -2**53 - 1), ("i8", 2**63 - 1), (">i8", 2**60 + 1), ("u8", 2**53 + 1),
+           (">u8", 2**64 - 1), ("u8", 2**63 + 1), ("g", np.longdouble(1) / 3), (">g", np.longdouble(1) / 3)]
+EXACT = [("i8", 2**53 + 2), ("i8", -2**63), ("u8", 2**63), ("u8", 2**64 - 2**11), (">i8", 2**62), ("g", 1 / 3)]
+
+
+@pytest.mark.parametrize("dtype, value", [*ROUNDED, *EXACT])
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray])
+def test_a_number_that_float64_does_not_hold_is_refused_wherever_it_stands(write, dtype, value, layout):
+    """As a feature, a target or one of several, read whole or in chunks; one that it does hold is read."""
+    if dtype.endswith("g") and np.finfo("g").eps == np.finfo(float).eps:
+        pytest.skip("a long double is a float64 here")
+    array = layout(np.arange(15).reshape(5, 3).astype(dtype))
+    array[3, 1] = value
+    path, packed = write(npy(array), "x.npy"), write(npz(X=np.ones((5, 1)), y=np.array(array[:, 1])), "y.npz")
+    wide = write(npz(X=np.ones((5, 1)), y=array), "wide.npz")
+    reads = [lambda: data.load(path), lambda: data.load(path, target=0), lambda: list(data.stream(path, chunk_rows=2)),
+             lambda: list(data.stream(path, 1, 2)), lambda: data.stream(path, 1, classes="auto"),
+             lambda: data.load(path, target=1),
+             lambda: list(data.stream(packed, chunk_rows=2)), lambda: list(data.stream(wide, chunk_rows=2)),
+             lambda: data.load(packed, target_kind="number")]
+    label = array.dtype.kind in "iu" and value < 2**63        # labels are int64, as they are stored
+    for read in reads:
+        if (dtype, value) in ROUNDED:
+            with pytest.raises(DataFormatError, match="does not fit float64 exactly|does not fit int64") as caught:
+                read()
+            assert caught.value.offset is not None
+        elif label or read in reads[:5]:
+            read()
+    if label:
+        assert data.load(packed).y.tolist() == [1, 4, 7, value, 13]
+        assert value in data.stream(packed, classes="auto").classes.tolist()
+    if (dtype, value) in EXACT:
+        assert data.load(path).X.tolist() == [[float(x) for x in row] for row in array.tolist()]
 
 
 @pytest.mark.parametrize("arrays, words", [

@@ -171,6 +171,9 @@ def test_whichever_call_of_the_system_fails_the_old_file_or_the_new_one_is_whole
         if faults.count < at:
             break
     assert faults.count < at and failed >= {"open", "write", "fsync", "replace"}
+    calls = faults.names                                 # of a whole save: on the disk before it has its name, which is
+    named = len(calls) - 1 - calls[::-1].index("replace")                                       # on the disk at the end
+    assert calls[named - 1] == "fsync" and calls[named + 1:].count("fsync") == 1
 
 
 LIMITED = """

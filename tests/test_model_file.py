@@ -9,6 +9,7 @@ import pickle
 import stat
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -610,7 +611,7 @@ def test_a_generator_with_too_few_numbers_is_refused(path):
     ("classes", {"kind": "str", "labels": ["a", "b"]}, "3 different labels"),
     ("classes", {"kind": "str", "labels": ["a", 1, "c"]}, "list of str"),
     ("classes", {"kind": "object", "labels": [1, 2, 3]}, "must have a kind"),
-    ("classes", {"kind": "int", "labels": [1, 2, 2**63]}, "no possible model"),
+    ("classes", {"kind": "int", "labels": [1, 2, 300], "dtype": "int8"}, "do not fit int8"),
     ("scaler", {"mean": [0.0], "scale": [1.0]}, "scaler must be a Standardizer fitted to 5"),
     ("scaler", {"mean": [0.0] * 5, "scale": [0.0] * 5}, "greater than 0"),
     ("scaler", [1], "state must be a dict of mean and scale"),
@@ -683,6 +684,42 @@ def test_lying_headers_are_refused_before_allocation(path, entry, message):
         bp.load(path)
 
 
+GIBIBYTE = 2**27                        # numbers, which the system would promise without having the memory
+
+
+@pytest.mark.parametrize("lie", ["header", "tensor", "sizes", "padding"])
+def test_a_lie_of_a_gibibyte_is_refused_without_taking_it(path, lie):
+    """Sizes that a machine can allocate, so that no MemoryError would tell."""
+    trained().save(path)
+    bp.load(path)                                        # what it imports is not measured
+    raw = path.read_bytes()
+    if lie == "header":
+        path.write_bytes((90_000_000).to_bytes(8, "little") + raw[8:])
+    elif lie == "tensor":
+        entry = {"dtype": "F64", "shape": [GIBIBYTE], "data_offsets": [0, 8 * GIBIBYTE]}
+        path.write_bytes(header(json.dumps({"__metadata__": {"backprop": json.dumps(read_document(path))},
+                                            "t": entry}).encode()) + bytes(8))
+    else:
+        rewrite(path, setting("network", "sizes", value=[5, GIBIBYTE, 3] if lie == "sizes" else [GIBIBYTE, 4, 3]))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFormatError):
+            bp.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_is_no_longer_than_the_limit(path, monkeypatch):
+    trained().save(path)
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    monkeypatch.setattr(model_file, "MAX_HEADER", length)
+    bp.load(path)
+    monkeypatch.setattr(model_file, "MAX_HEADER", length - 1)
+    with pytest.raises(ModelFormatError, match=f"it promises a header of {length} bytes"):
+        bp.load(path)
+
+
 def test_errors_of_the_system_pass_through(tmp_path):
     with pytest.raises(FileNotFoundError):
         bp.load(tmp_path / "nothing")
@@ -696,6 +733,16 @@ def test_errors_of_the_system_pass_through(tmp_path):
 
 
 # ---- saving is atomic ------------------------------------------------------------------------------------------
+
+def test_a_link_at_the_temporary_name_is_not_followed(path, monkeypatch):
+    """Even where somebody has guessed the name."""
+    victim = path.with_name("victim")
+    victim.write_bytes(b"untouched")
+    monkeypatch.setattr(os, "urandom", lambda count: bytes(count))
+    path.with_name(f".backprop-{bytes(8).hex()}.tmp").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        trained().save(path)
+    assert victim.read_bytes() == b"untouched" and not path.exists()
 
 
 def failing(monkeypatch, name, at, error=errno.ENOSPC):

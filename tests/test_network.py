@@ -1,5 +1,7 @@
 """The network: construction, forward, predict, gradients, trace; against the reference, on any input, good or bad."""
 
+import copy
+import pickle
 import re
 
 import numpy as np
@@ -248,6 +250,39 @@ def test_weights_and_biases_are_writable_views():
     view = net.weights[0]
     net.train(X, np.zeros((4, 2)))
     np.testing.assert_array_equal(view, net.parameters[:15].reshape(3, 5))       # still the same memory
+
+
+def test_what_is_assigned_to_an_item_is_copied_into_the_network_or_refused():
+    net, plain = bp.Network([3, 5, 2], seed=1), bp.Network([3, 5, 2], seed=1, bias=False)
+    W = np.arange(10).reshape(5, 2)
+    net.weights[-1] = W
+    net.biases[0] = [1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(net.weights[1], W)
+    np.testing.assert_array_equal(net.parameters[15:], [1, 2, 3, 4, 5, *W.ravel(), 0, 0])
+    net.weights[:] = [np.ones((3, 5)), -W]
+    np.testing.assert_array_equal(net.weights[0], 1.0)
+    np.testing.assert_array_equal(net.weights[1], -W)
+    square = bp.Network([2, 2, 2], seed=0)
+    first, second = (W.copy() for W in square.weights)
+    square.weights[:] = square.weights[::-1]
+    np.testing.assert_array_equal(square.weights, [second, first])
+    square.weights[0] += 1.0
+    np.testing.assert_array_equal(square.weights[0], second + 1.0)
+    before = net.parameters
+    for name, layer, value, words in (
+            ("weights", 0, W, r"weights\[0\] must have shape \(3, 5\), got \(5, 2\)"),
+            ("weights", 1, W * np.nan, r"weights\[1\] holds NaN at row 0, column 0"),
+            ("biases", 1, "ab", r"biases\[1\] must be an array"), ("biases", 0, 1.0, r"biases\[0\] must be a 1-D"),
+            ("weights", slice(None), [W], "weights needs 2 arrays here, got 1"),
+            ("weights", slice(None), [np.zeros((3, 5)), W.T], r"weights\[1\] must have shape")):
+        with pytest.raises((ValueError, TypeError), match=words):
+            getattr(net, name)[layer] = value
+    with pytest.raises(ValueError, match=r"biases\[0\] cannot be set: the network has no biases"):
+        plain.biases[0] = np.zeros(5)
+    with pytest.raises(IndexError):
+        net.weights[2] = W
+    np.testing.assert_array_equal(net.parameters, before)
+    assert type(pickle.loads(pickle.dumps(net.weights))) is list and type(copy.deepcopy(net.biases)) is list
 
 
 def test_parameters_are_a_compact_copy():

@@ -1,6 +1,7 @@
 """What an installation holds, and how it behaves when it is imported."""
 
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -58,8 +59,19 @@ def test_import_is_quiet_and_light():
 
 
 GLOBAL_STATE = """
-import decimal, gc, importlib.util, locale, logging, os, random, signal, sys, threading, warnings
+import contextlib, csv, decimal, gc, importlib.util, locale, logging, multiprocessing, os, random, signal, socket, sys
+import threading, warnings
 import numpy as np
+
+for number in signal.valid_signals():                            # those that the parent ignores are ignored here, too
+    with contextlib.suppress(OSError):
+        signal.signal(number, signal.SIG_DFL)
+os.umask(0o027)
+
+def umask():
+    now = os.umask(0o027)
+    os.umask(now)
+    return now
 
 def state():
     name, keys, *rest = np.random.get_state()
@@ -71,7 +83,9 @@ def state():
             "hooks": (sys.excepthook, sys.displayhook, threading.excepthook, sys.gettrace(), sys.getprofile()),
             "limits": (sys.getrecursionlimit(), sys.getswitchinterval(), gc.get_threshold(), gc.isenabled()),
             "streams": (sys.stdin, sys.stdout, sys.stderr), "path": list(sys.path),
-            "numbers": (str(decimal.getcontext()), sys.get_int_max_str_digits())}
+            "numbers": (str(decimal.getcontext()), sys.get_int_max_str_digits()), "umask": umask(),
+            "defaults": (csv.field_size_limit(), csv.list_dialects(), socket.getdefaulttimeout(),
+                         multiprocessing.get_start_method(allow_none=True))}
 
 def unchanged(what):
     for key, value in state().items():
@@ -91,12 +105,23 @@ net = bp.Network([2, 3, 1], seed=0)
 net.train([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3, batch_size=2, n_threads=2)
 bp.Perceptron(random_state=0).fit([[0.0], [1.0]], [0, 1])
 unchanged("training")
+net.save("model")
+bp.load("model")
+with open("a.csv", "w") as file:
+    file.write('a,b\\n"1",2\\n')
+bp.data.load("a.csv")
+bp.export.c(net, "net.c")
+unchanged("files")
 """
 
 
-def test_import_changes_no_global_state():
-    """Nor does what is loaded when it is first used, aside from what the other packages change that it loads."""
-    subprocess.run([sys.executable, "-c", GLOBAL_STATE], check=True, timeout=60)
+def test_import_changes_no_global_state(tmp_path):
+    """Nor does what is loaded when it is first used, aside from what the other packages change that it loads.
+
+    This process has imported it already, so that a child must not inherit what that may have changed.
+    """
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PATH": os.defpath}
+    subprocess.run([sys.executable, "-c", GLOBAL_STATE], check=True, timeout=60, cwd=tmp_path, env=environment)
 
 
 def test_make_help_lists_every_target():

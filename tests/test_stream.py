@@ -292,6 +292,13 @@ def test_parquet(tmp_path):
     (tmp_path / "x.parquet").write_bytes(content)
     with pytest.raises(DataFormatError, match="damaged data"):
         list(data.stream(tmp_path / "x.parquet"))
+    for kind, value in (("int64", 2**53 + 1), ("int64", -2**63 + 1), ("uint64", 2**64 - 1)):
+        whole = np.arange(203).astype(kind)
+        whole[77] = value
+        for target in ("y", "b"):                # among the features, and as the target
+            with pytest.raises(DataFormatError, match=f"{value} (of column 'b' )?does not fit float64 .* at row 77"):
+                list(data.stream(write({**columns, "b": whole}), target, 50))
+        assert value in data.stream(tmp_path / "x.parquet", "b", classes="auto").classes.tolist()
     content = write(columns).read_bytes()
     for size in (0, 4, len(content) // 2, len(content) - 1):
         (tmp_path / "cut.parquet").write_bytes(content[:size])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_ELEMENTS = 2**40        # beyond this a size is a mistake, and the error comes before the allocation
 _FLOAT64 = np.dtype(np.float64)
+_DATES = (np.datetime64, np.timedelta64)
 _NO_NUMBERS = (bool, np.bool_, np.timedelta64)           # integers by their classes alone
 
 
@@ -57,14 +58,15 @@ def _got(value):
     return "None" if value is None else f"{_kind(value)} {shown(value)}"
 
 
-def array(value, name, ndim, *, copy=False) -> FloatArray:
+def array(value, name, ndim, *, copy=False, one="row") -> FloatArray:
     """`value` as a finite, aligned, C-contiguous, native float64 array of `ndim` dimensions (1 or 2).
 
+    `one` is what messages call a place in one dimension.
     Raises ValueError (NaN, inf, ragged, complex, wrong number of dimensions) or TypeError (strings, objects, None).
     """
     if is_ready(value) and value.ndim == ndim and value.size and core.is_finite(value.reshape(-1)):
         return value.copy() if copy else value
-    result = _float64(value, name)
+    result = _float64(value, name, one)
     if result.ndim != ndim:
         if result.size == 0:
             raise ValueError(f"{name} is empty: shape {result.shape}")
@@ -72,7 +74,7 @@ def array(value, name, ndim, *, copy=False) -> FloatArray:
         if ndim == 2 and result.ndim == 1:
             hint = f"; use {name}.reshape(-1, 1) for one feature or {name}.reshape(1, -1) for one example"
         raise ValueError(f"{name} must be a {ndim}-D array, got {result.ndim}-D with shape {result.shape}{hint}")
-    finite(result, name)
+    finite(result, name, one)
     out = np.require(result, np.float64, ["C", "ALIGNED"])
     return out.copy() if copy and out is value else out
 
@@ -85,7 +87,7 @@ def is_ready(value):
     return flags.c_contiguous and flags.aligned
 
 
-def _float64(value, name):
+def _float64(value, name, one="row"):
     if value is None:
         raise TypeError(f"{name} must be an array of numbers, got None")
     if isinstance(value, (str, bytes, dict, set)):
@@ -107,9 +109,9 @@ def _float64(value, name):
     if kind == "c":
         raise ValueError(f"{name} must be real: complex data is not supported, got dtype {raw.dtype}")
     if kind == "O":
-        return _from_objects(raw, name)
+        return _from_objects(raw, name, one)
     if kind in "US":
-        raise TypeError(f"{name} must hold numbers, got text{_first_text(value)}")
+        raise TypeError(f"{name} must hold numbers, got text{_first_text(value, one)}")
     if kind not in "fiub":
         raise TypeError(f"{name} must hold numbers, got dtype {raw.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -123,12 +125,21 @@ def not_sparse(value, name):
 
 
 def unmasked(value, name):
-    """A masked array as a plain one, anything else as it is; ValueError where something is masked."""
+    """A masked array as a plain one, anything else as it is; ValueError where something is masked, also in a list of
+    rows."""
+    if isinstance(value, (list, tuple)) and len(value) > 0 and hasattr(value[0], "__len__"):
+        for row in value:
+            unmasked(row, name) if isinstance(row, np.ma.MaskedArray) else None
     if not isinstance(value, np.ma.MaskedArray):
         return value
     if np.ma.getmaskarray(value).any():
         raise ValueError(f"{name} has masked values; fill or drop them first")
     return np.asarray(value)
+
+
+def holds_dates(array):
+    """Whether an array is one of dates or durations, or of objects with one of NumPy's among them."""
+    return array.dtype.kind in "mM" or array.dtype.kind == "O" and any(isinstance(item, _DATES) for item in array.flat)
 
 
 def _first_ragged(value):
@@ -144,24 +155,24 @@ def _first_ragged(value):
     return f": row {row} {what}, row 0 {first}"
 
 
-def _first_text(value):
+def _first_text(value, one):
     """Words for the place of the first text among the numbers."""
     objects = np.asarray(value, dtype=object)
     index = next((i for i, item in np.ndenumerate(objects) if isinstance(item, (str, bytes))), None)
-    return "" if not index else f" at {_where(index)}"
+    return "" if not index else f" at {_where(index, one)}"
 
 
-def _from_objects(raw, name):
+def _from_objects(raw, name, one):
     for index, item in np.ndenumerate(raw):
         if isinstance(item, (list, tuple, np.ndarray)):
-            raise ValueError(f"{name} is ragged: element {_where(index)} is a {_kind(item)} of length {len(item)}")
+            raise ValueError(f"{name} is ragged: element {_where(index, one)} is a {_kind(item)} of length {len(item)}")
         if isinstance(item, numbers.Complex) and not isinstance(item, numbers.Real):
             raise ValueError(f"{name} must be real: complex data is not supported, got {shown(item)} "
-                             f"at {_where(index)}")
-        if isinstance(item, np.generic):
+                             f"at {_where(index, one)}")
+        if isinstance(item, np.generic) and not isinstance(item, _DATES):
             item = item.item()
-        if not isinstance(item, numbers.Real) and not hasattr(item, "__float__"):
-            raise TypeError(f"{name} must hold numbers, got {_kind(item)} at {_where(index)}")
+        if isinstance(item, _DATES) or not isinstance(item, numbers.Real) and not hasattr(item, "__float__"):
+            raise TypeError(f"{name} must hold numbers, got {_kind(item)} at {_where(index, one)}")
     try:
         return raw.astype(np.float64)
     except OverflowError:
@@ -170,20 +181,20 @@ def _from_objects(raw, name):
         raise TypeError(f"{name} must hold numbers ({error})") from None
 
 
-def _where(index):
+def _where(index, one):
     if len(index) == 2:
         return f"row {index[0]}, column {index[1]}"
-    return f"row {index[0]}" if len(index) == 1 else f"index {index}"
+    return f"{one} {index[0]}" if len(index) == 1 else f"index {index}"
 
 
-def finite(values, name) -> None:
+def finite(values, name, one="row") -> None:
     """Raise ValueError with row and column if the float64 array `values` holds NaN or inf."""
     if core.is_finite(values.reshape(-1)) if values.size and is_ready(values) else np.isfinite(values).all():
         return                                           # the first without a mask, for an array that a file holds
     index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
     bad = values[index]
     what = "NaN" if np.isnan(bad) else "infinity"
-    raise ValueError(f"{name} holds {what} at {_where(index)}; every value must be finite")
+    raise ValueError(f"{name} holds {what} at {_where(index, one)}; every value must be finite")
 
 
 def matrix(value, name="X", *, columns=None, of=None, allow_empty=False) -> FloatArray:
@@ -196,9 +207,9 @@ def matrix(value, name="X", *, columns=None, of=None, allow_empty=False) -> Floa
     return out
 
 
-def vector(value, name="x", *, length=None, of=None) -> FloatArray:
+def vector(value, name="x", *, length=None, of=None, one="position") -> FloatArray:
     """One example or one value per row: 1-D, not empty, `length` long where that is given."""
-    out = array(value, name, 1)
+    out = array(value, name, 1, one=one)
     if out.size == 0:
         raise ValueError(f"{name} is empty")
     if length is not None and out.size != length:
@@ -247,7 +258,7 @@ def targets(value, name, *, rows, columns) -> FloatArray:
 
 def weights(value, name, *, rows, zero=False) -> FloatArray:
     """Weights of examples: (rows,) finite, none negative, not all zero unless `zero`."""
-    out = vector(value, name, length=rows, of="one per row")
+    out = vector(value, name, length=rows, of="one per row", one="row")
     if (out < 0).any():
         row = int(np.argmax(out < 0))
         raise ValueError(f"{name} must not be negative, got {out[row]} at row {row}")
@@ -338,15 +349,17 @@ def generator(seed, name="seed") -> np.random.Generator:
 
 
 def labels(value, name="y", *, rows=None) -> np.ndarray:
-    """Class labels of any sortable kind (strings, bools, integers, floats) as a 1-D array, not empty, no NaN.
+    """Class labels of any sortable kind (strings, bools, integers, floats) as a 1-D array, not empty, none missing.
 
-    Objects that are all strings, all bools, all integers or all floats become an array of that kind.
+    Objects that are all strings, all bools, all integers or all floats become an array of that kind, but integers that
+    are too large for one.
     """
     not_sparse(value, name)
+    value = unmasked(value, name)
     try:
-        out = _frames.labels(value, name) if _frames.is_frame(value) else np.asarray(unmasked(value, name))
+        out = label_array(value, name)
     except ValueError as error:
-        if _frames.is_frame(value) or isinstance(value, np.ma.MaskedArray):
+        if _frames.is_frame(value):
             raise
         raise ValueError(f"{name} is ragged ({error})") from None
     if out.ndim == 2 and out.shape[1] == 1:
@@ -360,14 +373,73 @@ def labels(value, name="y", *, rows=None) -> np.ndarray:
     if out.dtype.kind == "c":
         raise ValueError(f"{name} must be real: complex labels are not supported")
     if out.dtype.kind == "O":
-        for row, item in enumerate(out):
-            if item is None or (isinstance(item, float) and item != item):
-                raise ValueError(f"{name} has a missing label at row {row}")
-        kinds = {type(item) for item in out}
-        if len(kinds) == 1 and kinds <= {str, bool, int, float}:
-            out = np.array(out.tolist())
+        out = _of_one_kind(out, name)
     if out.dtype.kind == "f":
         finite(out, name)
-    if out.dtype.kind == "S":
-        raise TypeError(f"{name} holds bytes: labels are strings, integers, bools or floats; decode them")
+        if out.dtype.itemsize > 8:
+            out = _no_long_double(out, name)
+    if out.dtype.kind in "SV":
+        what = "bytes" if out.dtype.kind == "S" else f"dtype {out.dtype}"
+        raise TypeError(f"{name} holds {what}: labels are strings, integers, bools or floats; decode them")
+    return out
+
+
+def label_array(value, name) -> np.ndarray:
+    """What `np.asarray` makes of labels, but objects where it would make other labels of some: of [1, "a"] two texts,
+    of large integers floats."""
+    if _frames.is_frame(value):
+        return _frames.labels(value, name)
+    out = np.asarray(unmasked(value, name))
+    if out.dtype.kind == "T":                            # NumPy's strings of any length
+        return out.astype(object)
+    if out.ndim == 1 and isinstance(value, (list, tuple)) and (
+            out.dtype.kind == "U" or out.dtype.kind == "f" and (np.abs(out) >= 2**53).any()
+            and all(isinstance(item, numbers.Integral) for item in value)):
+        out = np.empty(len(value), object)
+        out[:] = value
+    return out
+
+
+def _of_one_kind(objects, name):
+    """Labels that are objects as an array of their kind, where they have one; ValueError for a missing one."""
+    items = [item.item() if isinstance(item, np.generic) and not isinstance(item, _DATES) else item for item in objects]
+    for row, item in enumerate(items):
+        if _is_missing(item):
+            raise ValueError(f"{name} has a missing label at row {row}")
+        if isinstance(item, float) and np.isinf(item):
+            raise ValueError(f"{name} holds infinity at row {row}; every value must be finite")
+        if isinstance(item, str) and item.endswith("\0"):
+            raise ValueError(f"{name} has a label that ends with a null character at row {row}, which NumPy drops")
+        if isinstance(item, complex):
+            raise ValueError(f"{name} must be real: complex labels are not supported, got {shown(item)} at row {row}")
+        if isinstance(item, bytes):
+            raise TypeError(f"{name} holds bytes at row {row}: labels are strings, integers, bools or floats")
+    kind = next((kind for kind in (bool, int, float, str) if all(isinstance(item, kind) for item in items)), None)
+    return objects if kind is None else integers(items) if kind is int else np.array(items)
+
+
+def _is_missing(item):
+    """Whether a label is None or not even the same as itself: NaN, NaT, NA."""
+    try:
+        return item is None or item is np.ma.masked or bool(item != item)
+    except (TypeError, ArithmeticError):                 # pandas' NA; a signalling NaN
+        return True
+    except ValueError:                                   # an array
+        return False
+
+
+def integers(items) -> np.ndarray:
+    """Python's integers as int64, as uint64 where only that holds them, as objects where neither does."""
+    low, high = min(items), max(items)
+    kind = np.int64 if -2**63 <= low and high < 2**63 else np.uint64 if low >= 0 and high < 2**64 else object
+    return np.array(items, kind)
+
+
+def _no_long_double(values, name):
+    """Finite long doubles as float64; ValueError where one is none."""
+    with np.errstate(over="ignore"):
+        out = values.astype(np.float64)
+    if not (out == values).all():
+        row = int(np.argmin(out == values))
+        raise ValueError(f"{name} holds the long double {values[row]} at row {row}, which is no float64")
     return out

@@ -117,8 +117,7 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
 
     `check_y(y)` raises our own error for targets that cannot be.
     """
-    X, y = _check.unmasked(X, "X"), _check.unmasked(y, "y")
-    _check.not_sparse(y, "y")
+    X, y = _gathered(X, "X"), plain_targets(y, y_numeric)
     if _is_scikit_learns(X):
         if _is_plain(X) and _is_plain_target(y, len(X), y_numeric) and (reset or _is_as_fitted(estimator, X)):
             if reset:
@@ -127,7 +126,7 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
         try:
             return validate_data(estimator, X, y, accept_sparse="csr", dtype=np.float64, order="C", multi_output=True,
                                  y_numeric=y_numeric, reset=reset)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             raise _in_our_words(error, lambda: _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X),
                                 lambda: y is None or check_y(y),
                                 lambda: y is None or _check_shape(y, np.shape(X)[0])) from None
@@ -144,21 +143,51 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
 
 def inputs(estimator, X):
     """X of a prediction, checked against the columns of the fit: finite float64 (n, d), dense or CSR."""
-    X = _check.unmasked(X, "X")
+    X = _gathered(X, "X")
     if _is_scikit_learns(X):
         if _is_plain(X) and _is_as_fitted(estimator, X):
             return X
         try:
             return validate_data(estimator, X, accept_sparse="csr", dtype=np.float64, order="C", reset=False)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             raise _in_our_words(error, lambda: _sparse.checked(X, "X") if is_sparse(X) else _check.matrix(X)) from None
     return _rows_without_sklearn(estimator, X, False)
+
+
+def _gathered(value, name):
+    """A list or tuple as the array that it becomes, which tells its kind; anything else, and what becomes none, as it
+    is. ValueError where something is masked."""
+    value = _check.unmasked(value, name)
+    if isinstance(value, (list, tuple)):
+        with contextlib.suppress(ValueError, TypeError):         # what is wrong with it is told by the gate
+            return np.asarray(value)
+    return value
+
+
+def plain_targets(y, y_numeric):
+    """Targets before scikit-learn's gate, which takes dates for numbers and turns labels that a list or a series of
+    pandas holds into floats or texts."""
+    _check.not_sparse(y, "y")
+    if y_numeric:
+        y = _gathered(y, "y")
+        if isinstance(y, np.ndarray) and _check.holds_dates(y):
+            _check._float64(y, "y")                      # raises
+        return y
+    if isinstance(y, (list, tuple)) or _frames.is_frame(y) and not hasattr(y, "columns") or _is_text(y):
+        with contextlib.suppress(ValueError, TypeError):
+            return _check.label_array(y, "y")
+    return _check.unmasked(y, "y")
+
+
+def _is_text(y):
+    """Whether y is an array of NumPy's strings of any length."""
+    return isinstance(y, np.ndarray) and y.dtype.kind == "T"
 
 
 def _is_scikit_learns(X):
     """Whether scikit-learn's validation is the gate for X: not for dates, which it takes for numbers, nor for frames of
     polars, whose names its older releases do not see."""
-    if validate_data is None or _frames.is_polars(X):
+    if validate_data is None or _frames.is_polars(X) or isinstance(X, np.ndarray) and _check.holds_dates(X):
         return False
     kinds = [X.dtype] if hasattr(X, "dtype") else getattr(X, "dtypes", ())
     return not any(getattr(kind, "kind", None) in ("m", "M") for kind in kinds)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backprop import _check
+from backprop import _check, _frames
 
 
 @dataclass
@@ -81,9 +81,12 @@ def unique(y, name):
 
 def _checked(y):
     """(n,) labels or an (n, k) indicator matrix; what are no labels is refused in scikit-learn's words."""
+    y = _check.unmasked(y, "y")
     try:
-        y = np.asarray(y)
+        y = _check.label_array(y, "y")
     except ValueError as error:
+        if _frames.is_frame(y):
+            raise
         raise ValueError(f"y is ragged ({error})") from None
     if y.ndim == 2 and y.shape[1] > 1:
         if y.dtype.kind not in "biuf" or not ((y == 0) | (y == 1)).all():

@@ -274,7 +274,8 @@ class MLP(CallbackSupportMixin, Estimator):
         with _named("X_val"):
             X = _estimator_base.inputs(self, X)
         with _named("y_val"):
-            y = y.toarray() if _estimator_base.is_sparse(y) else np.asarray(y)
+            y = y.toarray() if _estimator_base.is_sparse(y) else np.asarray(
+                _estimator_base.plain_targets(y, self._y_numeric))
             Y = self._encode(_estimator_base.column(y))
         if len(Y) != X.shape[0]:
             raise ValueError(f"y_val has {len(Y)} rows, but X_val has {X.shape[0]}")

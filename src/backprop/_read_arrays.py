@@ -222,6 +222,7 @@ def _c_order(flat, layout):
 
 
 def floats(raw, start, layout):
+    """The values as float64; one that is not finite, or that float64 does not hold exactly, is an error."""
     _check_bools(raw, start, layout)
     with np.errstate(over="ignore", invalid="ignore"):
         values = raw.astype(np.float64)
@@ -229,7 +230,24 @@ def floats(raw, start, layout):
     if not ok.all():
         first = int(np.argmin(ok))
         raise layout.error(f"the value {raw[first]} is not a finite float64", start + first * raw.dtype.itemsize)
+    if (first := first_rounded(raw, values)) is not None:
+        raise layout.error(f"the value {raw[first]} does not fit float64 exactly", start + first * raw.dtype.itemsize)
     return values
+
+
+def first_rounded(raw, values):
+    """Position of the first of the numbers `raw` that is another number in `values`, which are float64; None where
+    all are the same."""
+    if raw.dtype.kind in "iu":
+        if raw.dtype.itemsize < 8 or not len(raw) or -2**53 <= raw.min() and raw.max() <= 2**53:
+            return None
+        with np.errstate(invalid="ignore"):              # 2^63 and 2^64, which are rounded already
+            same = (values < float(np.iinfo(raw.dtype).max)) & (values.astype(raw.dtype) == raw)
+    elif raw.dtype.itemsize > 8:
+        same = values.astype(raw.dtype) == raw
+    else:
+        return None
+    return None if same.all() else int(np.argmin(same))
 
 
 def _check_bools(raw, start, layout):
@@ -268,6 +286,8 @@ def _labels(layout, rows, options):
         raise layout.error(f"y must have one label or one row of targets per example, but its shape is {layout.shape}")
     if layout.shape[0] != rows:
         raise layout.error(f"y has {layout.shape[0]} rows, but X has {rows}")
+    if convert is _integers and options.target_kind == "number":
+        convert = floats
     y = _values(layout, convert)
     y = y.reshape(layout.shape, order="F" if layout.fortran else "C").copy(order="C")
     return _as_kind(y, layout, options)
@@ -297,11 +317,10 @@ def _column(layout, X, target):
     y = X[:, target].copy()
     if layout.dtype.kind == "f":
         return y
-    long = np.abs(y) >= 2**53                   # X is float64, which has rounded what is larger
+    long = y >= 2**63
     if long.any():
         row = int(np.argmax(long))
-        raise layout.error(f"the label {int(y[row])} at row {row} does not fit float64 exactly",
-                           layout.offset_of(row, target))
+        raise layout.error(f"the label {int(y[row])} at row {row} does not fit int64", layout.offset_of(row, target))
     return y.astype(bool if layout.dtype.kind == "b" else np.int64)
 
 

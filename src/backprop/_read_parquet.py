@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from backprop._read_arrays import first_rounded
 from backprop._read_source import columns
 from backprop.errors import DataFormatError
 
@@ -48,7 +49,7 @@ class ParquetRows:
         if isinstance(classes, str):
             batches = self._batches(range(len(rows)), [self.target_name])
             labels = collected((self._target(batch, row) for batch, row in batches), self._error)
-            self.targets.take(np.array(labels))
+            self.targets.take(labels)
         elif self.target_name is not None and classes is None and not self._is_number(schema.field(target).type):
             raise self._error(f"the target {self.target_name!r} holds {schema.field(target).type}, not numbers; pass "
                               f"{options.spell('classes', 'auto')} or the labels if they are classes")
@@ -105,10 +106,13 @@ class ParquetRows:
     def _numbers(self, column, name, seen):
         """A column as float64, all finite."""
         self._whole(column, name, seen)
-        values = self._array(column).astype(np.float64)
+        raw = self._array(column)
+        values = raw.astype(np.float64)
         if not np.isfinite(values).all():
             row = int(np.argmin(np.isfinite(values)))
             raise self._error(f"the value {values[row]} of column {name!r} is not a finite float64", seen + row)
+        if (row := first_rounded(raw, values)) is not None:
+            raise self._error(f"the value {raw[row]} of column {name!r} does not fit float64 exactly", seen + row)
         return values
 
     def _array(self, column):

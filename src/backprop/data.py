@@ -396,7 +396,10 @@ def _test_rows(test_size, rows):
 
 def _stratified(y, n_test):
     """Mask of `n_test` rows in which the first rows of every class stand in proportion."""
-    values, codes, rows = np.unique(y, axis=0, return_inverse=True, return_counts=True)
+    try:
+        values, codes, rows = np.unique(y, axis=0, return_inverse=True, return_counts=True)
+    except TypeError as error:
+        raise TypeError(f"y mixes labels that cannot be sorted ({error})") from None
     codes = codes.reshape(-1)
     if rows.min() < 2:
         raise ValueError(f"stratify: the class {values[rows.argmin()]} has one row, too few for both parts")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from backprop._types import ArrayLike, FloatArray, PathLike
 
 _KINDS = {"U": str, "i": int, "u": int, "b": bool, "f": float}     # of class labels, by NumPy's letters
+_DTYPES = {int: ("int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64"), float: ("float16", "float32")}
 
 
 @dataclass(eq=False)
@@ -209,9 +210,13 @@ def _text(labels):
 def labels_document(labels: np.ndarray) -> dict[str, Any]:
     """Class labels for the file; TypeError where they are of a kind that JSON does not have."""
     labels = _text(labels)
-    if labels.dtype.kind not in _KINDS:
+    kind = _KINDS.get(labels.dtype.kind)
+    if labels.dtype.kind == "O" and all(type(each) is int for each in labels):      # beyond NumPy's integers
+        kind = int
+    if kind is None:
         raise TypeError(f"classes must be strings, integers, bools or floats, got dtype {labels.dtype}")
-    return {"kind": _KINDS[labels.dtype.kind].__name__, "labels": labels.tolist()}
+    narrow = {"dtype": labels.dtype.name} if labels.dtype.name in _DTYPES.get(kind, ()) else {}
+    return {"kind": kind.__name__, "labels": labels.tolist(), **narrow}
 
 
 def labels_of(document: Any) -> np.ndarray | None:
@@ -219,9 +224,21 @@ def labels_of(document: Any) -> np.ndarray | None:
     if document is None:
         return None
     kinds = {kind.__name__: kind for kind in (str, int, bool, float)}
-    if not isinstance(document, dict) or set(document) != {"kind", "labels"} or document["kind"] not in kinds:
+    if not isinstance(document, dict) or set(document) - {"dtype"} != {"kind", "labels"} \
+            or document["kind"] not in kinds:
         raise ModelFormatError(f"the classes must have a kind, one of {', '.join(kinds)}, and labels")
     kind, labels = kinds[document["kind"]], document["labels"]
     if not isinstance(labels, list) or not all(type(label) is kind for label in labels):
         raise ModelFormatError(f"the class labels must be a list of {kind.__name__}")
-    return np.array(labels, {str: str, int: np.int64, bool: np.bool_, float: np.float64}[kind])
+    out = _check.integers(labels) if kind is int and labels else np.array(
+        labels, {str: str, int: np.int64, bool: np.bool_, float: np.float64}[kind])
+    if "dtype" not in document:
+        return out
+    dtype = document["dtype"]
+    if dtype not in _DTYPES.get(kind, ()):
+        raise ModelFormatError(f"class labels of {kind.__name__} cannot be {dtype!r}")
+    with np.errstate(over="ignore"):
+        narrow = out.astype(dtype)
+    if narrow.tolist() != labels:
+        raise ModelFormatError(f"the class labels do not fit {dtype}")
+    return narrow

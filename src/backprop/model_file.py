@@ -649,7 +649,7 @@ def _network(file):
     names = [_typed(name, str, "network's activations") for name in _typed(fields["activations"], list, "activations")]
     bias = _typed(fields["bias"], bool, "network's bias")
     if min(sizes, default=0) < 1 or len(sizes) < 2 or len(names) != len(sizes) - 1:
-        raise ModelFormatError(f"the network has sizes {sizes} and {len(names)} activations")
+        raise ModelFormatError(f"the network has sizes {_check.shown(sizes)} and {len(names)} activations")
     weights, biases = file.take_layers(sizes, bias)      # first: now the file covers what the constructor allocates
     network = Network(sizes, hidden=names[:-1], output=names[-1], loss=_typed(fields["loss"], str, "network's loss"),
                       bias=bias, init="zeros", seed=0)

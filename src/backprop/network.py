@@ -59,7 +59,7 @@ class Network:
         As constructed; `activations` has one name per layer, l = 1..L.
     weights, biases : list of ndarray
         Writable views on the parameters: weights[l-1] is W[l], (n_{l-1}, n_l), and biases[l-1] is b[l], (n_l,), or None
-        in a network without bias.
+        in a network without bias. An array assigned to an item is copied into it.
     n_parameters : int
     epochs_trained : int
         Epochs over all calls of `train` since construction or `reset`.
@@ -153,11 +153,11 @@ class Network:
 
     @property
     def weights(self) -> list[FloatArray]:
-        return list(self._weights)
+        return _Views(self._weights, "weights")
 
     @property
     def biases(self) -> list[FloatArray | None]:
-        return list(self._biases)
+        return _Views(self._biases, "biases")
 
     @property
     def n_parameters(self) -> int:
@@ -763,6 +763,37 @@ class Network:
     def __repr__(self):
         return (f"Network({'-'.join(str(n) for n in self._sizes)}, activations={'/'.join(self._activations)}, "
                 f"loss={self._loss}, parameters={self.n_parameters:,})")
+
+
+class _Views(list):
+    """`weights` or `biases`: an array that is assigned to an item is copied into the network, after a check."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, views, name):
+        super().__init__(views)
+        self._name = name
+
+    def __setitem__(self, layer, value):
+        layers = range(len(self))[layer] if isinstance(layer, slice) else [range(len(self))[layer]]
+        values = list(value) if isinstance(layer, slice) else [value]
+        if len(values) != len(layers):
+            raise ValueError(f"{self._name} needs {len(layers)} arrays here, got {len(values)}")
+        arrays = [self._checked(l, each) for l, each in zip(layers, values)]
+        for l, array in zip(layers, arrays):
+            self[l][...] = array + 0.0
+
+    def _checked(self, l, value):
+        name, view = f"{self._name}[{l}]", self[l]
+        if view is None:
+            raise ValueError(f"{name} cannot be set: the network has no biases")
+        array = _check.array(value, name, view.ndim, copy=True)          # it may be one of the views
+        if array.shape != view.shape:
+            raise ValueError(f"{name} must have shape {view.shape}, got {array.shape}")
+        return array
+
+    def __reduce__(self):
+        return list, (list(self),)
 
 
 class _Exclusive:

@@ -16,6 +16,7 @@ import numpy as np
 from backprop import _check, _readers
 from backprop._read_arrays import (
     check_features,
+    first_rounded,
     floats,
     idx_labels,
     idx_layout,
@@ -206,7 +207,10 @@ class Targets:
     def of_numbers(self, y, error):
         """Y of an array of raw targets; `error(row, why)` is the exception for one of them."""
         if self.classes is None:
-            return np.reshape(y.astype(np.float64, copy=False), (len(y), 1 if y.ndim == 1 else y.shape[1]))
+            values = np.reshape(y.astype(np.float64, copy=False), (len(y), 1 if y.ndim == 1 else y.shape[1]))
+            if (first := first_rounded(y.ravel(), values.ravel())) is not None:
+                raise error(first // values.shape[1], f"the target {y.ravel()[first]} does not fit float64 exactly")
+            return values
         codes = np.zeros(len(y), np.intp)
         values, inverse = np.unique(y, return_inverse=True)
         for k, label in enumerate(values.tolist()):
@@ -397,7 +401,7 @@ class ArrayRows:
             def refusal(why):
                 return ValueError(f"{os.path.basename(path)}: {why}")
 
-            self.targets.take(np.array(collected(self._raw_targets(), refusal)))
+            self.targets.take(collected(self._raw_targets(), refusal))
 
     def _layout_in(self, stream):
         """The layout of X in the opened file."""
@@ -493,9 +497,6 @@ class NpyRows(ArrayRows):
         def error(row, why):
             return layout.error(why, layout.offset_of(start + row, self.target))
 
-        if self.kind in "iu" and (np.abs(raw) >= 2**53).any():
-            row = int(np.argmax(np.abs(raw) >= 2**53))
-            raise error(row, f"the target {int(raw[row])} does not fit float64 exactly")
         return self.targets.of_numbers(raw, error)
 
     def _raw_targets(self):
@@ -504,7 +505,7 @@ class NpyRows(ArrayRows):
             for start in range(0, self.n_rows, self.chunk_rows):
                 for _, values in self._blocks(layout, start, min(self.chunk_rows, self.n_rows - start)):
                     y = values[:, self.target]
-                    yield y if self.kind == "f" else y.astype(np.int64)
+                    yield y if self.kind == "f" else y.astype(np.uint64 if self.kind == "u" else np.int64)
 
 
 class IdxRows(ArrayRows):
