@@ -252,7 +252,7 @@ def test_bad_value_of_f(out, error, message, learning_rate):
 
 
 @pytest.mark.parametrize("out, error, message", [
-    ([np.nan, 0.0], ValueError, "NaN at row 0"), ([0.0, np.inf], ValueError, "infinity at row 1"),
+    ([np.nan, 0.0], ValueError, "NaN at position 0"), ([0.0, np.inf], ValueError, "infinity at position 1"),
     ([1.0], ValueError, "expected 2"), (1.0, ValueError, "1-D"), ([[1.0, 2.0]], ValueError, "1-D"),
     ([1j, 2.0], ValueError, "complex"), (None, TypeError, "None"), (["a", "b"], TypeError, "numbers")], ids=str)
 @pytest.mark.parametrize("learning_rate", [None, 0.1])

@@ -193,17 +193,27 @@ def test_a_thread_that_the_system_refuses_is_an_error(monkeypatch, train, name):
 
 def test_threads_are_waited_for_through_any_number_of_ctrl_c():
     """Before Python 3.13 the first of them makes join take the thread for dead."""
+    raised = 0
+
+    def interrupt(number, frame):
+        nonlocal raised
+        while frame is not None and frame.f_code is not _threads.join.__code__:
+            frame = frame.f_back
+        if frame is not None:                            # within the call, however late the signal comes
+            raised += 1
+            raise KeyboardInterrupt
+
     thread = threading.Thread(target=time.sleep, args=(0.5,))
     thread.start()
+    before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
-    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
             _threads.join([thread])
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, handler)
-    assert thread not in threading.enumerate()
+        signal.signal(signal.SIGALRM, before)
+    assert thread not in threading.enumerate() and raised > 1
 
 
 def test_a_thread_on_its_way_is_waited_for_and_one_that_was_never_made_is_not(monkeypatch):

@@ -161,9 +161,9 @@ def growth(path, cycles):
 
 
 def objects(path):
-    """Objects that 25 cycles leave behind, in each of eight windows."""
+    """Objects that 25 cycles leave behind, in each of sixteen windows: it takes some until all caches are filled."""
     added = []
-    for _ in range(8):
+    for _ in range(16):
         before = sys.getallocatedblocks()
         for _ in range(25):
             cycle(path)

@@ -67,14 +67,20 @@ def join(threads):
     however long it still runs.
     """
     interrupted, late = None, time.monotonic() + START_SECONDS
-    for thread in threads:
-        while thread in threading.enumerate() and (thread.ident is not None or time.monotonic() < late):
-            try:
-                if thread.is_alive():
-                    thread.join()
-                else:
-                    time.sleep(1e-4)
-            except KeyboardInterrupt as error:
-                interrupted = error
+    while True:
+        try:
+            for thread in threads:
+                _wait_for(thread, late)
+            break
+        except KeyboardInterrupt as error:
+            interrupted = error
     if interrupted is not None:
         raise interrupted
+
+
+def _wait_for(thread, late):
+    while thread in threading.enumerate() and (thread.ident is not None or time.monotonic() < late):
+        if thread.is_alive():
+            thread.join()
+        else:
+            time.sleep(1e-4)
