@@ -9,6 +9,7 @@ times       microseconds per example of everybody
 estimators  `fit` of the estimators
 figures     each figure beside what is aimed at
 ratios      the same for AVX-512 and AVX2 side by side, from two results: `ratios v4 v3`
+products    what the mini-batches and their aims against JAX make of the peak, by the products' arithmetic alone
 
 What stands between `<!-- met: RESULTS -->` and `<!-- -->` is how many of the figures are met. The chart is drawn as
 well. `--check` writes nothing and fails where a document says other than the results.
@@ -54,7 +55,39 @@ def ratios(wide, narrow):
     return table
 
 
-KINDS = {"times": report.rows, "estimators": report.estimators, "figures": report.figures, "ratios": ratios}
+def products(results):
+    """GF/s of the products in a mini-batch, ours and those that the aim would take: header and rows of strings."""
+    table = [["work", "ours, GF/s", "share of the peak", "the aim against JAX", "takes, GF/s", "share of the peak"]]
+    peak = results["machine"]["roof"]["fma_peak_gflops"]
+    for case in results["cases"]:
+        if not case["name"].startswith("batch "):
+            continue
+        sizes = [int(size) for size in case["name"].split()[-1].split("-")]
+        weights = [m * n for m, n in zip(sizes, sizes[1:])]
+        seconds = {timing["name"]: timing["seconds"] for timing in case["timings"]}
+        aim = next(figure for figure in case["figures"] if figure["against"] == "jax")
+        operations = (4 * sum(weights) + 2 * sum(weights[1:])) / 1e9
+        ours, takes = operations / seconds["backprop"], operations / seconds["jax"] * aim["to_reach"]
+        table.append(
+            [
+                case["name"],
+                f"{ours:.1f}",
+                f"{ours / peak:.0%}",
+                f"{report.number(aim['to_reach'])} x ({'met' if aim['met'] else 'not met'})",
+                f"{takes:.1f}",
+                f"{takes / peak:.0%}",
+            ]
+        )
+    return table
+
+
+KINDS = {
+    "times": report.rows,
+    "estimators": report.estimators,
+    "figures": report.figures,
+    "ratios": ratios,
+    "products": products,
+}
 
 
 def table(match):
