@@ -58,7 +58,7 @@ def test_the_order_of_features_is_no_matter(sizes, hidden, pair, seed):
     other = with_layers(net, [net.weights[0][order], *net.weights[1:]], net.biases)
     close(other.predict(X[:, order]), net.predict(X))
     for n in (net, other):
-        n.train(X if n is net else X[:, order], Y, epochs=3, batch_size=4, learning_rate=1e-2, shuffle=False)
+        n.train(X if n is net else X[:, order], Y, epochs=3, batch_size=4, learning_rate=1e-3, shuffle=False)
     close(other.weights[0], net.weights[0][order], 1e-9)
     close(other.weights[-1], net.weights[-1], 1e-9)
 
@@ -75,7 +75,7 @@ def test_the_order_of_hidden_units_is_no_matter(sizes, hidden, pair, seed):
     other = with_layers(net, weights, biases)
     close(other.predict(X), net.predict(X))
     for n in (net, other):
-        n.train(X, Y, epochs=3, learning_rate=1e-2, shuffle=False)
+        n.train(X, Y, epochs=3, learning_rate=1e-3, shuffle=False)
     close(other.weights[layer], net.weights[layer][order], 1e-9)
     close(other.weights[layer - 1], net.weights[layer - 1][:, order], 1e-9)
 
@@ -89,7 +89,7 @@ def test_the_order_of_classes_is_no_matter(sizes, hidden, pair, seed):
     close(other.predict(X), net.predict(X)[:, order])
     close(other.evaluate(X, Y[:, order]), net.evaluate(X, Y))
     for n in (net, other):
-        n.train(X, Y if n is net else Y[:, order], epochs=3, batch_size=4, learning_rate=1e-2, shuffle=False)
+        n.train(X, Y if n is net else Y[:, order], epochs=3, batch_size=4, learning_rate=1e-3, shuffle=False)
     close(other.weights[-1], net.weights[-1][:, order], 1e-9)
     close(other.weights[0], net.weights[0], 1e-9)
 
