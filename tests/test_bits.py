@@ -234,6 +234,19 @@ def test_the_generic_step_agrees_with_the_fused_one(batch_size):
             np.testing.assert_allclose(generic, fused, rtol=1e-11, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize("rule", ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"])
+def test_weights_beyond_the_near_caches_one_by_one(rule):
+    """Their passes take wider panels; a team of two takes the batch kernels."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(7, 300)), rng.normal(size=(7, 3))
+    found = []
+    for n_threads in (1, 2):
+        net = bp.Network([300, 250, 3], seed=1)
+        net.train(X, Y, epochs=2, batch_size=1, optimizer=rule, learning_rate=1e-3, n_threads=n_threads)
+        found.append(net.parameters.tobytes())
+    assert found[0] == found[1]
+
+
 # ---- prediction ------------------------------------------------------------------------------------------------------
 
 def test_a_row_predicts_the_same_alone_and_in_any_batch():

@@ -404,6 +404,8 @@ def _of_one_kind(objects, name):
     """Labels that are objects as an array of their kind, where they have one; ValueError for a missing one."""
     items = [item.item() if isinstance(item, np.generic) and not isinstance(item, _DATES) else item for item in objects]
     for row, item in enumerate(items):
+        if isinstance(item, np.ndarray) and item is not np.ma.masked:
+            raise TypeError(f"{name} holds an array at row {row}: labels are strings, integers, bools or floats")
         if _is_missing(item):
             raise ValueError(f"{name} has a missing label at row {row}")
         if isinstance(item, float) and np.isinf(item):
@@ -424,8 +426,6 @@ def _is_missing(item):
         return item is None or item is np.ma.masked or bool(item != item)
     except (TypeError, ArithmeticError):                 # pandas' NA; a signalling NaN
         return True
-    except ValueError:                                   # an array
-        return False
 
 
 def integers(items) -> np.ndarray:
