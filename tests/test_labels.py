@@ -192,3 +192,18 @@ def test_labels_that_are_beyond_their_dtype_in_a_file_are_refused():
             labels_of({**document, **changed})
     with pytest.raises(ModelFormatError, match="do not fit float16"):
         labels_of({"kind": "float", "labels": [0.1], "dtype": "float16"})
+
+
+def test_labels_of_another_kind_than_the_classes_are_refused():
+    """Those that cannot even be compared with the classes among them."""
+    for classes in ([2**70, 1], [1, 2], ["a", "b"]):
+        model = bp.MLPClassifier(max_iter=1).partial_fit(X, [classes[i % 2] for i in range(len(X))], classes=classes)
+        for others in (["u", "v"], [2**80, 2**81], [5.0, 7.0]):
+            with pytest.raises(ValueError, match=r"classes not in `self\.classes_`"):
+                model.partial_fit(X, [others[i % 2] for i in range(len(X))])
+
+
+def test_rows_of_labels_that_cannot_be_sorted_are_not_split_by_class():
+    y = np.array([1, "a"] * 4, object)
+    with pytest.raises(TypeError, match="y mixes labels that cannot be sorted"):
+        bp.data.split(np.ones((8, 1)), y, 0.5, stratify=True)
