@@ -37,6 +37,14 @@ def quartic(Y, P):
     return ((Y - P)**4).sum(axis=1), -4 * (Y - P)**3
 
 
+@pytest.mark.parametrize("columns", [1, 2])
+def test_few_columns(columns):
+    few, ours, theirs = X[:, :columns] + 0.0, bp.Network([columns, 3, 3], seed=2), bp.Network([columns, 3, 3], seed=2)
+    ours.train(sparse.csr_matrix(few), Y, epochs=2, batch_size=7)
+    theirs.train(few, Y, epochs=2, batch_size=7)
+    assert_array_equal(ours.predict(sparse.csr_matrix(few)), theirs.predict(few))
+
+
 CASES = {
     "one at a time": {}, "in order": {"shuffle": False, "batch_size": 3}, "batches": {"batch_size": 32},
     "full": {"batch_size": "full", "optimizer": "rprop"}, "weights": {"sample_weight": WEIGHT, "batch_size": 9},
