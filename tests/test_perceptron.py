@@ -162,6 +162,18 @@ def test_signs_of_the_update_reduce_the_error():
 # ---- kernels against the twin ----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("core", CORES.values(), ids=CORES)
+@pytest.mark.parametrize("d", [2, 20, 40])
+def test_thousands_of_mistakes_are_counted_one_by_one(core, d, monkeypatch):
+    monkeypatch.setattr(perceptron, "core", core)
+    generator = np.random.default_rng(d)
+    X, y = generator.integers(-3, 4, (4000, d)).astype(float), generator.integers(0, 2, 4000)
+    p = quiet_fit(Perceptron(max_iter=1, shuffle=False), X, y)
+    passed, _, _, mistakes = twin(X, 2.0 * y - 1, epochs=1)
+    assert p.history_.mistakes == mistakes and mistakes[0] > 1100
+    assert parameters(p)[0].tolist() == passed[-1].tolist()          # whole numbers: exactly
+
+
+@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 @pytest.mark.parametrize("rule", perceptron.RULES)
 @pytest.mark.parametrize("d", [1, 2, 7, 8, 9, 16, 29, 64])
 def test_kernels_equal_the_twin(core, rule, d, monkeypatch):
