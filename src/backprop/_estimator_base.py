@@ -171,7 +171,7 @@ def plain_targets(y, y_numeric):
     if y_numeric:
         y = _gathered(y, "y")
         if isinstance(y, np.ndarray) and _check.holds_dates(y):
-            _check._float64(y, "y")                      # raises
+            _check.array(y, "y", y.ndim)                 # raises
         return y
     if isinstance(y, (list, tuple)) or _frames.is_frame(y) and not hasattr(y, "columns") or _is_text(y):
         with contextlib.suppress(ValueError, TypeError):

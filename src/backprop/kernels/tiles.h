@@ -221,8 +221,8 @@ static void bp_product(ptrdiff_t M, ptrdiff_t n0, ptrdiff_t n1, ptrdiff_t K, con
 }
 
 /* C += A B where A is larger than the near caches: the gradient of a large batch without AVX-512, in panels so narrow
- * that A passes by many times. It goes block by block, each small enough to stay in the second-level cache while all panels pass.
- * Where rows lie 4 KB apart their columns meet in few sets of the caches, and blocks are no help.
+ * that A passes by many times. It goes block by block, each small enough to stay in the second-level cache while all
+ * panels pass. Where rows lie 4 KB apart their columns meet in few sets of the caches, and blocks are no help.
  */
 enum { BP_BLOCK_K = 128, BP_BLOCK_DOUBLES = 1 << 15 };
 
