@@ -112,11 +112,17 @@ def c_places(source):
         yield from changes(match.lastgroup, match.group(), match.start(), match.end(), source)
 
 
-def python_places(source):
-    """The same of Python and Cython, whose tokens are Python's."""
+def line_starts(source):
+    """Offset of the start of each line."""
     lines = [0]
     for line in source.splitlines(keepends=True):
         lines.append(lines[-1] + len(line))
+    return lines
+
+
+def python_places(source):
+    """The same of Python and Cython, whose tokens are Python's."""
+    lines = line_starts(source)
     kinds = {tokenize.OP: "operator", tokenize.NAME: "word", tokenize.NUMBER: "number"}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type in kinds:
@@ -162,8 +168,19 @@ def mutants(target):
     for path in paths:
         source = path.read_text()
         places = c_places(source) if path.suffix == ".h" else python_places(source)
-        found += [(path.relative_to(TREE), *place) for place in places if not skipped(path, source, place[0])]
+        hints = list(annotations(source)) if path.suffix == ".py" else []
+        found += [(path.relative_to(TREE), *place) for place in places if not skipped(path, source, place[0])
+                  and not any(start <= place[0] < end for start, end in hints)]
     return found
+
+
+def annotations(source):
+    """(start, end) of what is an annotation in Python: nobody evaluates it."""
+    lines = line_starts(source)
+    for node in ast.walk(ast.parse(source)):
+        for hint in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if hint is not None:                         # columns are bytes, and an annotation stands behind ASCII only
+                yield lines[hint.lineno - 1] + hint.col_offset, lines[hint.end_lineno - 1] + hint.end_col_offset
 
 
 def copy_tree(folder):
