@@ -700,6 +700,8 @@ def test_values_that_a_dtype_cannot_hold_are_located(write):
               np.array([1, 2, 3, 4, 0xD800, 5], "u4").view("U2")):
         path = write(npz(X=np.ones((3, 1)), y=y), "x.npz")
         assert located(path)[2] == label_start + (8 if y.dtype.kind == "u" else 16)
+    texts = np.array(["\ud7ff", "\ue000", "\U0010ffff"])    # the characters beside those that are none
+    assert data.load(write(npz(X=np.ones((3, 1)), y=texts), "x.npz")).y.tolist() == texts.tolist()
     path = write(npz(X=np.ones((2, 1)), y=np.array([0, 2], "u1").view(bool)), "x.npz")
     assert located(path)[2] == label_start + 1
     path = write(npy(np.array([[1, 2**63], [1, 2]], "u8")), "x.npy")

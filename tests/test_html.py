@@ -100,6 +100,9 @@ def test_a_data_set_shows_its_first_rows():
     assert row == [*(f"{value:.6g}" for value in digits.X[0, :12]), "...", "0"]
     small = bp.data.Dataset(np.eye(2), np.array([HOSTILE, "b"]), ["x", HOSTILE], None, None)
     assert Reader(small._repr_html_()).cells[1:] == ["x", HOSTILE, "y", "1", "0", HOSTILE, "0", "1", "b"]
+    full = Reader(bp.data.Dataset(np.ones((1, 12)))._repr_html_()).cells
+    assert "..." not in full and "..." in Reader(bp.data.Dataset(np.ones((1, 13)))._repr_html_()).cells
+    assert "..." not in Reader(bp.data.Dataset(np.ones((1, 1)))._repr_html_()).cells
     assert Reader(bp.data.Dataset(np.eye(2))._repr_html_()).cells[1:3] == ["X[:, 0]", "X[:, 1]"]
 
 

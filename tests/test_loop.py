@@ -106,6 +106,9 @@ def test_every_class_has_its_share_of_a_random_part(counts, fraction, seed):
     assert mask.sum() == held
     share = np.bincount(classes[mask], minlength=len(counts))
     assert (np.abs(share - np.array(counts) * held / n) < 1 + 1e-9).all()
+    one, least = (classes == 0)[:, None], 0.0 if seed % 2 else -1.0          # a single output: one class against all
+    mask = held_out(np.where(one, 1.0, least), held, np.random.default_rng(seed))
+    assert mask.sum() == held and abs(one[mask].sum() - counts[0] * held / n) < 1 + 1e-9
 
 
 def test_weights_of_classes_and_the_split_work_together():

@@ -591,6 +591,8 @@ def test_points_are_trained_as_alone_on_one_split():
     random = bp.grid([3, 6, 2], X, Y, [{"seed": [1, 2]}, {"epochs": [3]}], validation=0.5, learning_rate=1e-12)
     again = bp.grid([3, 6, 2], X, Y, [{"seed": [1, 2]}, {"epochs": [3]}], validation=0.5, learning_rate=1e-12)
     assert [point.score for point in random] == [point.score for point in again] and len(random) == 3
+    alone = bp.grid([3, 6, 2], X, Y, {"seed": [1]}, validation=0.5, epochs=1, learning_rate=1e-12)
+    assert len(alone) == 1 and alone[0].score in [point.score for point in random]
 
 
 def test_scores_go_the_right_way_and_take_the_best_epoch():

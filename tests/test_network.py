@@ -152,6 +152,17 @@ def test_check_gradients(output, loss):
     assert net.parameters.tobytes() == before
 
 
+def test_the_error_of_a_gradient_is_relative_to_the_larger_and_to_a_share_of_the_largest():
+    """|analytic - numeric| / max(|analytic|, |numeric|, 10⁻⁴ of the largest): rounding of the least is no error."""
+    net = bp.Network([2, 1], output="identity", init=([[[1.0], [1.0]]], None))
+    check = net.check_gradients([[1000.0, 1e-7]], [[0.0]])
+    least = 1e-4 * np.abs(check.analytic).max()
+    assert np.abs(check.analytic).max() > 1000 and (np.abs(check.analytic) < least).any()
+    size = np.maximum(np.maximum(np.abs(check.analytic), np.abs(check.numeric)), least)
+    assert check.max_relative_error == (np.abs(check.analytic - check.numeric) / size).max()
+    assert check.max_relative_error < 1e-6 < (np.abs(check.analytic - check.numeric) / np.abs(check.analytic)).max()
+
+
 def test_input_gradients_are_each_rows_own():
     net, _ = pair_of([3, 5, 2])
     X, Y, w = data_for([3, 2], "identity", "squared_error", 6)

@@ -411,7 +411,8 @@ def test_network_with_the_activations_of_an_example():
 
 
 @pytest.mark.parametrize("value, words", [(0.0, "0.00"), (-1.234, "−1.23"), (250.0, "250"), (0.0012, "1e−3"),
-                                          (-3.4e7, "−3e7"), (12.0, "12.00")])
+                                          (-3.4e7, "−3e7"), (12.0, "12.00"), (100.0, "100"),
+                                          (0.01, "0.01"), (-1e4, "−1e4")])
 def test_activations_are_short_numbers(value, words):
     net = bp.Network([1, 1], output="identity", init=([[[1.0]]], None))
     assert texts(bp.plot.network(net, x=[value], colorbar=False))[:2] == [words, words]
