@@ -360,6 +360,47 @@ class Done:
         raise CancelledError
 
 
+class Cancelled:
+    """A future that is cancelled while it is waited for."""
+
+    status = "cancelled"
+
+    def done(self):
+        return False
+
+
+class Late:
+    """An answer that comes as one stops waiting for it: a number, or itself the error."""
+
+    def __init__(self, answer):
+        self.answer, self.waited = answer, False
+
+    def done(self):
+        return self.waited
+
+    def result(self, timeout=None):
+        if not self.waited:
+            self.waited = True
+            raise TimeoutError
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def cancelled(future, timeout):
+    raise CancelledError
+
+
+def test_an_answer_that_comes_as_one_stops_waiting_is_taken(inside, monkeypatch):
+    result = _cluster.Cluster._result
+    assert result(None, "inproc://x", Late(3.0)) == 3.0
+    with pytest.raises(TimeoutError, match="its own"):
+        result(None, "inproc://x", Late(TimeoutError("its own")))
+    monkeypatch.setattr(_cluster.distributed, "wait", cancelled)
+    with pytest.raises(RuntimeError, match="partition 2: cancelled"):
+        _cluster.Connection(inside)._value(Cancelled(), "partition 2")
+
+
 def test_what_is_waited_for_and_does_not_come(inside, monkeypatch):
     """Cancelled meanwhile, gone meanwhile, on a worker that is gone, and too much for every worker."""
     monkeypatch.setattr(_cluster, "TURN_SECONDS", 0.02)

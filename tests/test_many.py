@@ -1,5 +1,6 @@
 """train_many, Ensemble and grid: the bits of each network's own training, failures, Ctrl-C, threads."""
 
+import argparse
 import json
 import os
 import pickle
@@ -418,6 +419,18 @@ def test_joblibs_threads_are_not_multiplied(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     within = joblib.Parallel(n_jobs=2, backend="threading")(joblib.delayed(_threads.available)() for _ in range(4))
     assert within == [1] * 4 and _threads.available() > 1
+
+
+def test_what_a_process_of_joblibs_was_told_is_its_share(monkeypatch):
+    """As loky's are; its main thread is in a task, too."""
+    parallel = pytest.importorskip("joblib.parallel", reason="joblib comes with scikit-learn")
+    monkeypatch.setattr(parallel, "get_active_backend", lambda: (argparse.Namespace(nesting_level=1), 1))
+    monkeypatch.setattr(training, "processors", lambda: 8)
+    for name in _threads._VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert _threads.available() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert _threads.available() == 3
 
 
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing"])

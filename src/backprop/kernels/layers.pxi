@@ -61,15 +61,16 @@ ALONE.T = 1
 cdef void apply_activation(const Layer *layer, const double *a, double *z, Py_ssize_t B,
                            const Share *who) noexcept nogil:
     """z = σ(a) for B rows, row stride pad8(n_l): one's columns, or one's rows where σ mixes the columns."""
-    cdef Py_ssize_t r, rows, ld = pad8(layer.n_out), c0 = first_column(layer, who), c1 = last_column(layer, who)
+    cdef Py_ssize_t r, end, ld = pad8(layer.n_out), c0 = first_column(layer, who), c1 = last_column(layer, who)
     if layer.activation.rowwise:
         bp_wait(who.barrier)
-        r, rows = part(B, who.t, who.T), part(B, who.t + 1, who.T) - part(B, who.t, who.T)
+        r, end = part(B, who.t, who.T), part(B, who.t + 1, who.T)
         if layer.activation.apply == softmax:
-            softmax_rows(a + r * ld, z + r * ld, layer.n_out, rows)
+            softmax_rows(a + r * ld, z + r * ld, layer.n_out, end - r)
         else:
-            for r in range(r, r + rows):
+            while r < end:
                 layer.activation.apply(a + r * ld, z + r * ld, layer.n_out)
+                r += 1
     elif c1 - c0 == ld:
         layer.activation.apply(a, z, B * ld)
     elif c1 > c0:
