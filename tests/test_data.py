@@ -850,7 +850,7 @@ def test_every_flipped_bit_is_detected_or_harmless(write, name):
     content = whole_files()[name]
     options = {"target": "k"} if name == "x.csv.gz" else {}
     whole = data.load(write(content, name), **options)
-    flips = np.random.default_rng(0).permutation(8 * len(content))[:500]
+    flips = np.arange(8 * len(content))
     detected = 0
     for flip in flips.tolist():
         damaged = bytearray(content)
