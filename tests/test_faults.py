@@ -185,14 +185,14 @@ folder = sys.argv[1]
 path = os.path.join(folder, "file")
 old, new = bp.Network([5, 4, 3], seed=1), bp.Network([5, 4, 3], seed=2)
 old.save(path)
-before, failed = open(path, "rb").read(), 0
+before, failed, allowed = open(path, "rb").read(), 0, resource.getrlimit(resource.RLIMIT_FSIZE)
 for limit in range(0, len(before), 97):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, allowed[1]))
     try:
         new.save(path)
     except OSError:
         failed += 1
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
     assert open(path, "rb").read() == before and os.listdir(folder) == ["file"], limit
 new.save(path)
 assert (bp.load(path).parameters == new.parameters).all()
@@ -425,7 +425,8 @@ net.train(X[:10], Y[:10])
 bp.data.load(sys.argv[2])
 before = pickle.dumps((net.parameters, net._training_state, net._generator, net.epochs_trained))
 used = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
-resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, resource.RLIM_INFINITY))
+allowed = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, allowed[1]))
 calls = {
     "Network": lambda: bp.Network([4000, 4000]),
     "train": lambda: net.train(X[:, ::-1], Y), "train, float32": lambda: net.train(X.astype(np.float32), Y),
@@ -441,7 +442,7 @@ for name, call in calls.items():
         failed.append(name)
     now = pickle.dumps((net.parameters, net._training_state, net._generator, net.epochs_trained))
     assert now == before, name
-resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, allowed)
 net.train(X[:10], Y[:10])
 print(*failed, sep="|")
 """
