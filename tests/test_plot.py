@@ -86,6 +86,14 @@ def assert_readable(ax, slack=2.0):
         assert wide <= slack or high <= slack, f"{word!r} and {other!r} overlap"
 
 
+def assert_numbers_fit(ax):
+    """The numbers of units are no wider than their circles; the share of circles that have one."""
+    circles = {tuple(patch.center): patch.get_window_extent() for patch in ax.patches if hasattr(patch, "center")}
+    numbers = [text for text in drawn(ax) if text.get_position() in circles]
+    assert all(text.get_window_extent().width < circles[text.get_position()].width for text in numbers)
+    return len(numbers) / len(circles)
+
+
 # ---- history ---------------------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
@@ -461,7 +469,9 @@ def test_diagrams_fit_into_axes_of_any_figure(sizes):
                        ((4, 3), lambda ax: bp.plot.network(net, ax, x=x, colorbar=False))):
         figure = Figure(size, layout="constrained")
         FigureCanvasAgg(figure)
-        assert_readable(draw(figure.subplots()), slack=4.0)
+        ax = draw(figure.subplots())
+        assert_readable(ax, slack=4.0)
+        assert assert_numbers_fit(ax) == (0 if size == (4, 3) and sum(sizes) > 5 else 1)         # too small to be read
 
 
 def test_trace_of_a_large_network_has_gradients_as_colours_only():
