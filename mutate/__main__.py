@@ -74,7 +74,7 @@ FIRST_PYTHON = {
     "_labels.py": "estimators", "_dispatch.py": "dispatch", "_memory.py": "network", "_order.py": "order",
     "_perceptron_validation.py": "perceptron", "activations.py": "network", "trace.py": "network cli",
     "columns.py": "data",
-    "ensemble.py": "many", "search.py": "many", "errors.py": "failed_calls", "examples.py": "plot data",
+    "ensemble.py": "many", "search.py": "many", "errors.py": "failed_calls", "examples.py": "loop",
     "interop.py": "interop", "measure.py": "loop network", "_html.py": "html", "_config.py": "dispatch",
     "bench.py": "cli_bench",
 }

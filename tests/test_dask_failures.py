@@ -445,7 +445,7 @@ def quartic(Y, P):
     return ((Y - P)**4).sum(axis=1), -4 * (Y - P)**3
 
 
-def test_ways_of_averaging_and_of_steps(inside, tmp_path):
+def test_ways_of_averaging_and_of_steps(inside, capfd):
     """Weights in local epochs, a loss of one's own, steps in order, steps without a row: as on one machine."""
     weight = RNG.uniform(0.5, 2.0, len(X))
     near = {"rtol": 0, "atol": 1e-10}
@@ -455,6 +455,7 @@ def test_ways_of_averaging_and_of_steps(inside, tmp_path):
                   shuffle=False)
     here.train(X, Y, sample_weight=weight, epochs=1, batch_size=16, shuffle=False)
     np.testing.assert_allclose(there.parameters, here.parameters, **near)
+    assert capfd.readouterr() == ("", "")                # the workers' epochs are not shown
     there, here = (bp.Network([6, 5, 2], seed=3, loss=quartic) for _ in range(2))
     history = bp.dask.train(there, DX, DY, client=inside, epochs=3)
     assert history.loss == pytest.approx(here.train(X, Y, batch_size="full", epochs=3).loss, rel=1e-10)
