@@ -140,6 +140,14 @@ def test_c_perceptron(k, tmp_path):
     assert golden_run(tmp_path / "p.c", ARITHMETIC).returncode == 0
 
 
+def test_c_says_what_its_outputs_are(tmp_path):
+    exported = {"one per label, the largest wins": perceptron(4)[0], "positive for label 1": perceptron(2)[0],
+                "probabilities of the labels": bundle(ODD)[0], "the outputs": network("sigmoid")}
+    for what, model in exported.items():
+        bp.export.c(model, tmp_path / "m.c")
+        assert f"), {what}. Returns 0, or -1" in (tmp_path / "m.c").read_text(encoding="utf-8"), what
+
+
 @needs_compiler
 def test_c_scalers_labels_and_features(tmp_path):
     names = [f"column {text}" for text in ODD[:4]]
