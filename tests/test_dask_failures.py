@@ -460,10 +460,11 @@ def test_ways_of_averaging_and_of_steps(inside, capfd):
     history = bp.dask.train(there, DX, DY, client=inside, epochs=3)
     assert history.loss == pytest.approx(here.train(X, Y, batch_size="full", epochs=3).loss, rel=1e-10)
     np.testing.assert_allclose(there.parameters, here.parameters, **near)
-    there, here = network(), network()
-    bp.dask.train(there, *whole[:2], client=inside, epochs=2, batch_size=50, shuffle=False)
-    here.train(X, Y, epochs=2, batch_size=50, shuffle=False)
-    np.testing.assert_allclose(there.parameters, here.parameters, **near)
+    for batch_size in (50, len(X) // 2):
+        there, here = network(), network()
+        bp.dask.train(there, *whole[:2], client=inside, epochs=2, batch_size=batch_size, shuffle=False)
+        here.train(X, Y, epochs=2, batch_size=batch_size, shuffle=False)
+        np.testing.assert_allclose(there.parameters, here.parameters, **near)
     there, here, few = network(), network(), [da.from_array(each[:3], chunks=(1, -1)) for each in (X, Y)]
     bp.dask.train(there, *few, client=inside, epochs=2, batch_size=1, optimizer="sgd")           # all rows in one step
     here.train(X[:3], Y[:3], epochs=2, batch_size="full", optimizer="sgd")
