@@ -605,6 +605,17 @@ def test_a_flaw_is_located_and_undoes_its_epoch(files, threads):
         assert net.epochs_trained == 1 and no_thread_is_left()
 
 
+def test_a_file_that_lost_rows_since_its_first_pass_is_told_of_at_the_line_of_the_chunk(tmp_path):
+    path = tmp_path / "x.csv"
+    lines = ["a,y", *(f"{i},{i % 3}" for i in range(30))]
+    path.write_text("\n".join(lines) + "\n")
+    stream = data.stream(path, "y", 10, True, 1)
+    path.write_text("\n".join(lines[:26]) + "\n")
+    with pytest.raises(DataFormatError, match="has changed since the stream was made: rows are missing here") as caught:
+        list(stream)
+    assert caught.value.line == 22                       # of 20 rows before it and the header
+
+
 def test_a_later_failure_keeps_the_epochs_before(threads):
     class Fails:
         epochs = 0
