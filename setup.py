@@ -101,4 +101,5 @@ def extensions():
     return modules + cythonize([extension("_cpu", [])], compiler_directives=DIRECTIVES, quiet=True)
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})
+if __name__ == "__main__":               # cover/ and mutate/ read the settings above for builds of their own
+    setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})

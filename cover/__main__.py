@@ -9,11 +9,11 @@ What no test can reach says so where it stands, with its reason: `# pragma: no c
 kernel. Everything is built and run in `build/coverage`.
 """
 
-import ast
 import collections
 import json
 import os
 import pathlib
+import runpy
 import shutil
 import subprocess
 import sys
@@ -23,16 +23,9 @@ TREE = pathlib.Path(__file__).resolve().parent.parent
 WORK = TREE / "build" / "coverage"
 COPY = WORK / "tree"
 EXCUSE = "unreached:"
+SETUP = runpy.run_path(str(TREE / "setup.py"))
 # In percent, with PyTorch installed; short of 100 for the ways that threads and processes take only now and then.
 FLOORS = {"statements of Python": 99.9, "branches of Python": 99.7, "lines of the kernels": 99.9}
-
-
-def settings():
-    """The compiler's options and Cython's directives as setup.py has them, which would build if it were imported."""
-    text = (TREE / "setup.py").read_text(encoding="utf-8").replace(": CHECKED", ": False")
-    named = {node.targets[0].id: node.value for node in ast.parse(text).body
-             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
-    return [ast.literal_eval(named[name]) for name in ("COMMON", "VARIANTS", "DIRECTIVES")]
 
 
 def build():
@@ -40,7 +33,7 @@ def build():
     shutil.rmtree(WORK, ignore_errors=True)
     ignored = shutil.ignore_patterns(".git", "build", ".venv*", "*.so", "__pycache__", "_c*.c", ".hypothesis", "_build")
     shutil.copytree(TREE, COPY, ignore=ignored)
-    common, variants, directives = settings()
+    common, variants, directives = (SETUP[name] for name in ("COMMON", "VARIANTS", "DIRECTIVES"))
     options = [f"-X{key}={value}" for key, value in directives.items() if key != "language_level"]
     flags = ["-O1" if flag == "-O3" else flag for flag in common if flag != "-g0"] + [
         "--coverage", "-fprofile-update=single", "-fPIC", "-w", "-Isrc/backprop/kernels",

@@ -20,6 +20,7 @@ import pathlib
 import random
 import re
 import resource
+import runpy
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,7 @@ WORK = TREE / "build" / "mutate"
 VARIANT = os.environ.get("MUTATE_VARIANT", "_core_v3")   # AVX2: what every processor of today has
 CPU_SECONDS = 240                    # of the processor, for a mutant's tests, which take a third of that
 
+SETUP = runpy.run_path(str(TREE / "setup.py"))
 SANITIZED = "-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 # Not built here, held to a clock, or too long without optimization.
 NOT_HERE = " and ".join(f"not {word}" for word in (
@@ -189,14 +191,6 @@ def copy_tree(folder):
                                                                 "_c*.c", ".hypothesis", "results", "_build"))
 
 
-def settings():
-    """The compiler's options and Cython's directives as setup.py has them, which would build if it were imported."""
-    tree = ast.parse((TREE / "setup.py").read_text(encoding="utf-8").replace(": CHECKED", ": False"))
-    named = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)
-             and isinstance(node.targets[0], ast.Name)}
-    return [ast.literal_eval(named[name]) for name in ("COMMON", "VARIANTS", "DIRECTIVES")]
-
-
 def limited():
     """In a child: time of the processor and memory, so that a mutant that never ends or fills all memory fails."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
@@ -221,7 +215,7 @@ def run(command, folder, limit=300, **environment):
 
 def compile_module(folder, name, again=True, optimize="-O0"):
     """Make one extension module of a copy: what went wrong, or None. Cython runs only where `again` asks for it."""
-    common, variants, directives = settings()
+    common, variants, directives = (SETUP[name] for name in ("COMMON", "VARIANTS", "DIRECTIVES"))
     package = folder / "src" / "backprop"
     generated = package / f"{name}.c"
     if again:
