@@ -15,7 +15,7 @@ MUTANTS := 50                    # of make mutate, and the seed that draws them
 SEED := 0
 # The tests that reach the core. Those of the files and the command line limit their memory, of which ASan takes terabytes.
 KERNEL_TESTS = $(patsubst %,tests/test_%.py,network training single perceptron scalar bits descent solvers sparse optimizers \
-	many regularisation order loop resume)
+	many regularisation order loop resume corpus)
 
 PARALLEL = -n $(WORKERS) --dist worksteal
 EXAMPLES = $(filter-out examples/common.py,$(wildcard examples/*.py))
