@@ -353,6 +353,14 @@ def test_a_full_disk_is_a_failed_run(capsys, model, monkeypatch):
     assert model.read_bytes() == before and os.listdir(model.parent) == [model.name]
 
 
+def interrupted_import(path):
+    """What Python 3.11 makes of Ctrl-C while a module makes a class."""
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt as error:
+        raise RuntimeError("Error calling __set_name__ on 'cached_property' instance") from error
+
+
 def test_what_nobody_foresaw_is_one_line_too_and_debug_shows_where(capsys, monkeypatch):
     def broken(path):
         raise KeyError("foreseen\nby nobody")
@@ -362,6 +370,8 @@ def test_what_nobody_foresaw_is_one_line_too_and_debug_shows_where(capsys, monke
     code, _, err = run(capsys, "info", "x", "--debug")
     assert code == 1 and "Traceback" in err and "in broken" in err
     monkeypatch.setattr(info, "open_model", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert refused(capsys, 130, "info", "x") == "interrupted"
+    monkeypatch.setattr(info, "open_model", interrupted_import)
     assert refused(capsys, 130, "info", "x") == "interrupted"
     monkeypatch.setattr(info, "open_model", lambda path: (_ for _ in ()).throw(DivergenceError("a\nb")))
     assert refused(capsys, 1, "info", "x") == "a b"
