@@ -211,6 +211,7 @@ def entries(folder):
         made[f"{name}.fit"] = method(ready, "fit", X=X, y=targets, sample_weight=WEIGHT)
         made[f"{name}.partial_fit"] = method(ready, "partial_fit", X=X, y=targets, sample_weight=WEIGHT)
         made[f"{name}.predict"] = method(ready, "predict", X=X)
+        made[f"{name}.score"] = method(ready, "score", X=X, y=targets, sample_weight=WEIGHT)
         made[f"{name}.save"] = method(ready, "save", path=folder / name)
     for name in ("predict_proba", "predict_log_proba", "decision_function"):
         made[f"MLPClassifier.{name}"] = method(functools.partial(fitted, classifier, LABELS), name, X=X)

@@ -30,9 +30,10 @@ CALLERS_OWN = {"gradient_descent f", "gradient_descent gradient", "gradient_desc
 # What is of the wrong kind for anything is a TypeError. Labels may be of any kind, and this is a single one to them;
 # class weights and a stream's classes are refused for want of classes, whatever they are.
 WRONG_KINDS = ("Ellipsis", "date", "dtype", "exception", "module", "object", "slice")
-ANY_KIND = {"MLPClassifier.fit y", "MLPClassifier.partial_fit y", "Perceptron.fit y", "Perceptron.partial_fit y",
-            "Perceptron.error y", "Perceptron.margin y", "Model classes", "data.one_hot classes", "data.one_hot y",
-            "data.split y", "Network.train class_weight", "data.stream classes"}
+ANY_KIND = {"MLPClassifier.fit y", "MLPClassifier.partial_fit y", "MLPClassifier.score y", "Perceptron.fit y",
+            "Perceptron.partial_fit y", "Perceptron.score y", "Perceptron.error y", "Perceptron.margin y",
+            "Model classes", "data.one_hot classes", "data.one_hot y", "data.split y", "Network.train class_weight",
+            "data.stream classes"}
 
 pytestmark = pytest.mark.filterwarnings("ignore")        # two iterations do not converge, and that is not the subject
 

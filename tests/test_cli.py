@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import backprop as bp
-from backprop import cli, data
+from backprop import cli, data, training
 from backprop.cli import info
 from backprop.errors import DivergenceError
 from command_line import command, ok, refused, rows_of, run
@@ -353,6 +353,14 @@ def test_a_full_disk_is_a_failed_run(capsys, model, monkeypatch):
     assert model.read_bytes() == before and os.listdir(model.parent) == [model.name]
 
 
+def interrupted_import(path):
+    """What Python 3.11 makes of Ctrl-C while a module makes a class."""
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt as error:
+        raise RuntimeError("Error calling __set_name__ on 'cached_property' instance") from error
+
+
 def test_what_nobody_foresaw_is_one_line_too_and_debug_shows_where(capsys, monkeypatch):
     def broken(path):
         raise KeyError("foreseen\nby nobody")
@@ -362,6 +370,8 @@ def test_what_nobody_foresaw_is_one_line_too_and_debug_shows_where(capsys, monke
     code, _, err = run(capsys, "info", "x", "--debug")
     assert code == 1 and "Traceback" in err and "in broken" in err
     monkeypatch.setattr(info, "open_model", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert refused(capsys, 130, "info", "x") == "interrupted"
+    monkeypatch.setattr(info, "open_model", interrupted_import)
     assert refused(capsys, 130, "info", "x") == "interrupted"
     monkeypatch.setattr(info, "open_model", lambda path: (_ for _ in ()).throw(DivergenceError("a\nb")))
     assert refused(capsys, 1, "info", "x") == "a b"
@@ -403,12 +413,11 @@ def test_as_a_module(model):
 
 
 def test_interrupt_keeps_the_model_so_far(model):
-    argv = command("train", "digits", "--epochs", 10**9, "--early-stopping", 0, "--out", model)
+    argv = command("train", "digits", "--epochs", 10**9, "--early-stopping", 0, "--checkpoint-every", 5, "--out", model)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        for _ in range(3):                               # the line before training begins
-            line = process.stdout.readline()
-        assert line.startswith("classification by ")
-        time.sleep(0.3)
+        while not os.path.exists(f"{model}.checkpoint"):     # by then it has trained, however slow the machine
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         sent = time.monotonic()
         _, err = process.communicate(timeout=20)
@@ -419,6 +428,31 @@ def test_interrupt_keeps_the_model_so_far(model):
     assert err == f"backprop: interrupted after {epochs} epochs; the model so far is in {model}\n"
     X, y = data.digits()
     assert (saved.predict(X) == y).mean() > 0.5
+
+
+@pytest.mark.parametrize("options", [(), ("--resume",)])
+def test_an_interrupt_before_training_has_begun_leaves_the_model_that_was_there(capsys, monkeypatch, model, options):
+    argv = ("train", "digits", "--early-stopping", 0, "--out", model)
+    ok(capsys, *argv, "--epochs", 2)
+    before = model.read_bytes()
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_training_state", interrupted)
+    code, _, err = run(capsys, *argv, "--epochs", 3, *options)
+    assert (code, err) == (130, "backprop: error: interrupted\n")
+    assert model.read_bytes() == before
+
+
+def test_an_interrupt_after_training_keeps_what_was_trained(capsys, monkeypatch, model):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backprop.cli.train.scores", interrupted)
+    code, _, err = run(capsys, "train", "digits", "--epochs", 2, "--out", model)
+    assert (code, err) == (130, "backprop: error: interrupted\n")
+    assert bp.load(model).network.epochs_trained == 2
 
 
 def test_a_reader_that_closes_early_is_no_error(model):

@@ -363,7 +363,8 @@ def test_a_bad_number_in_the_first_row_is_no_header(write, cell):
     (b"a,b\n1,\xff\n", {}, 2, 2, "0xff is not UTF-8"),
     (b"1;\xe4\n", {}, 1, 2, "0xe4 is not UTF-8"),
     (b"\xef\xbb\xbf1,2\n3,\xe4\n", {}, 2, 2, "0xe4 is not UTF-8"),
-    ("1,2\n".encode("utf-16"), {}, 1, 1, "UTF-16"),
+    *(("\ufeff1,2\n".encode(f"utf-{bits}-{end}"), {}, 1, 1, f"the text is UTF-{bits};")
+      for bits in (16, 32) for end in ("le", "be")),
     ('1,2\n"3",' + "4" * 140_000 + "\n", {}, 2, 2, "limit"),
     ('1,"' + "4" * 140_000 + '",5\n', {"header": False}, 1, 2, "limit"),
 ])

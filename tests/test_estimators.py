@@ -605,6 +605,14 @@ for model in (bp.MLPClassifier(**options), bp.MLPRegressor(**options, activation
     model.save("model")
     for other in (bp.load("model"), pickle.loads(pickle.dumps(model))):
         assert np.array_equal(other.predict(X), model.predict(X)), before
+    for targets in ([[1.0, 2.0, 3.0], [4.0]], np.ones((300, 0)), np.ones((300, 2, 1)), "texts", [None] * 300):
+        for call in (model.fit, model.score):
+            try:
+                call(X, targets)
+            except (TypeError, ValueError) as error:
+                assert str(error).startswith("y "), error
+                continue
+            raise AssertionError(targets)
     for call, error in ((lambda: type(model)().predict(X), bp.errors.NotFittedError),
                         (lambda: model.set_params(speed=1), ValueError), (lambda: model.predict(X[:, 1:]), ValueError),
                         (lambda: model.fit(X, None), ValueError), (lambda: model.fit(X, y[1:]), ValueError),

@@ -207,3 +207,24 @@ def test_rows_of_labels_that_cannot_be_sorted_are_not_split_by_class():
     y = np.array([1, "a"] * 4, object)
     with pytest.raises(TypeError, match="y mixes labels that cannot be sorted"):
         bp.data.split(np.ones((8, 1)), y, 0.5, stratify=True)
+
+
+@pytest.mark.parametrize("make", [lambda: bp.MLPClassifier((3,), max_iter=2), lambda: bp.Perceptron(max_iter=2)],
+                         ids=["MLPClassifier", "Perceptron"])
+@pytest.mark.filterwarnings("ignore")                    # two iterations do not converge
+def test_a_score_is_of_labels_of_one_kind(make):
+    X, texts = np.eye(12), ["a", "b", "c"] * 4
+    model = make().fit(X, texts)
+    assert model.score(X, np.array(texts, object)) == model.score(X, texts)
+    assert model.score(X, ["unknown"] * 12) == 0.0
+    with pytest.raises(TypeError, match="^y mixes labels that cannot be sorted"):
+        model.score(X, ["a", 1, 2] * 4)
+    with pytest.raises(ValueError, match="^y has a missing label at row 1"):
+        model.score(X, ["a", None, "b"] * 4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_numbers_are_no_score_of_texts():
+    model = bp.MLPClassifier((3,), max_iter=2).fit(np.eye(3), ["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"y has labels such as 0, and classes_ is \['a' 'b' 'c'\]"):
+        model.score(np.eye(3), [0, 1, 2])

@@ -563,6 +563,36 @@ def test_an_interruption_within_the_books_leaves_whole_epochs(monkeypatch):
     assert net.history.epoch == [1, 2] and net.epochs_trained == 2 and net.history.stop_reason == "interrupted"
 
 
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.2}], ids=str)
+@pytest.mark.parametrize("parts", range(1, 40, 6))
+def test_an_interruption_within_an_epoch_after_the_best_leaves_whole_epochs(monkeypatch, parts, options):
+    """The best parameters come back, so the generator must not stand within a later epoch."""
+    options = {"optimizer": "adam", "batch_size": 2, "validation": (XV, YV), "early_stopping": 10**6, **options}
+    whole = network()
+    whole.train(X, Y, epochs=1, **options)
+    net, left = whole.copy(), parts
+
+    def work(job, n_threads, real=training._work):
+        nonlocal left
+        if len(net.history) and not left:
+            raise KeyboardInterrupt
+        left -= len(net.history) > 0
+        return real(job, n_threads)
+
+    monkeypatch.setattr(training, "SLICE_SECONDS", 1e-9)
+    monkeypatch.setattr(training, "_work", work)
+    with pytest.raises(KeyboardInterrupt):
+        net.train(X, Y, epochs=10**6, **options)
+    monkeypatch.undo()
+    epochs = net.epochs_trained - 1
+    assert epochs >= 1
+    whole.train(X, Y, epochs=epochs, **options)
+    for _ in range(2):
+        assert net.parameters.tobytes() == whole.parameters.tobytes()
+        net.train(X, Y, epochs=2, **options)
+        whole.train(X, Y, epochs=2, **options)
+
+
 def test_an_interruption_that_hides_whether_the_core_diverged_goes_back(monkeypatch):
     from backprop import training
 

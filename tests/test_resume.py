@@ -168,6 +168,7 @@ def test_another_rule_starts_with_a_patience_of_its_own(tmp_path, changed):
     ({"checkpoint_path": "a", "checkpoint_every": 1.5}, TypeError, "checkpoint_every must be an integer"),
     ({"checkpoint_path": "nowhere/a"}, FileNotFoundError, "nowhere"),
     ({"checkpoint_path": "."}, IsADirectoryError, "directory"),
+    ({"checkpoint_path": os.devnull}, ValueError, "^checkpoint_path must be a regular file"),
 ])
 def test_a_checkpoint_that_cannot_be_written_is_refused_first(tmp_path, monkeypatch, wrong, error, message):
     monkeypatch.chdir(tmp_path)

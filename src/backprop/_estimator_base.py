@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from backprop import _check, _frames, _sparse, metrics
+from backprop import _check, _frames, _labels, _sparse, metrics
 from backprop._dispatch import core
 from backprop._sparse import is_sparse
 from backprop.errors import sklearn_or_own
@@ -62,31 +62,43 @@ if validate_data is None:
             return f"{type(self).__name__}({', '.join(changed)})"
 
     class ClassifierMixin:                               # type: ignore[no-redef]
-        """A classifier's `score`."""
+        """What a classifier is told by."""
 
         _estimator_type = "classifier"
 
-        def score(self, X, y, sample_weight=None):
-            """Share of the rows, or of their weight, that are predicted right; of whole rows in multilabel."""
-            P = self.predict(X)
-            y = _check.labels(y, rows=len(P)) if P.ndim == 1 else np.asarray(y)
-            if y.shape != P.shape:
-                raise ValueError(f"y has shape {y.shape}, expected {P.shape}")
-            right = y == P
-            weight = None if sample_weight is None else _check.weights(sample_weight, "sample_weight", rows=len(P))
-            return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=weight))
-
     class RegressorMixin:                                # type: ignore[no-redef]
-        """A regressor's `score`."""
+        """What a regressor is told by."""
 
         _estimator_type = "regressor"
 
-        def score(self, X, y, sample_weight=None):
-            """The coefficient of determination R², its mean over outputs."""
-            P = self.predict(X)
-            Y = _check.targets(y, "y", rows=len(P), columns=1 if P.ndim == 1 else P.shape[1])
-            weight = None if sample_weight is None else _check.weights(sample_weight, "sample_weight", rows=len(P))
-            return r2(Y, P.reshape(Y.shape), weight)
+
+class Classifier(ClassifierMixin):
+    """A classifier's `score`, with the library's own checks of what it is given."""
+
+    def score(self, X, y, sample_weight=None):
+        """Share of the rows, or of their weight, that are predicted right; of whole rows in multilabel."""
+        P = self.predict(X)
+        y = _labels.checked(y.toarray() if is_sparse(y) else y)
+        if y.shape != P.shape:
+            raise ValueError(f"y has shape {y.shape}, expected {P.shape}")
+        if y.ndim == 1:
+            kinds = {_labels.unique(y, "y").dtype.kind, P.dtype.kind}
+            if "U" in kinds and len(kinds) > 1:          # text and something else: none would be right
+                raise ValueError(f"y has labels such as {y.tolist()[0]!r}, and classes_ is {self.classes_}")
+        weight = None if sample_weight is None else _check.weights(sample_weight, "sample_weight", rows=len(P))
+        right = y == P
+        return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=weight))
+
+
+class Regressor(RegressorMixin):
+    """A regressor's `score`, with the library's own checks of what it is given."""
+
+    def score(self, X, y, sample_weight=None):
+        """The coefficient of determination R², its mean over outputs."""
+        P = self.predict(X)
+        Y = _check.targets(y, "y", rows=len(P), columns=1 if P.ndim == 1 else P.shape[1])
+        weight = None if sample_weight is None else _check.weights(sample_weight, "sample_weight", rows=len(P))
+        return r2(Y, P.reshape(Y.shape), weight)
 
 
 class Estimator(BaseEstimator):
@@ -133,11 +145,12 @@ def validated(estimator, X, y, *, reset, check_y, y_numeric=False):
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
     X = _rows_without_sklearn(estimator, X, reset)
+    if not y_numeric:
+        check_y(y)
     y = _check._float64(y, "y") if y_numeric else np.asarray(y)
     if y.dtype.kind == "f":
         _check.finite(y, "y")
-    if y.ndim not in (1, 2) or len(y) != X.shape[0]:
-        raise ValueError(f"y must have one row per row of X: X has {X.shape[0]} rows, y has shape {y.shape}")
+    _check_shape(y, X.shape[0])
     return X, y
 
 

@@ -28,7 +28,7 @@ class Labels:
     @classmethod
     def of(cls, y):
         """The labels that y holds: (n,) of any kind that can be sorted, or (n, k) of {0, 1}."""
-        y = _checked(y)
+        y = checked(y)
         if y.ndim == 2:
             return cls("multilabel", np.arange(y.shape[1]))
         classes = unique(y, "y")
@@ -36,7 +36,7 @@ class Labels:
 
     def encode(self, y):
         """(n, n_outputs) zeros and ones; ValueError for a label that is not among the classes."""
-        y = _checked(y)
+        y = checked(y)
         if (y.ndim == 2) != (self.kind == "multilabel") or y.ndim == 2 and y.shape[1] != len(self.classes):
             raise ValueError(f"y has shape {y.shape}, which are other labels than those of the first fit: "
                              f"{self.kind} with the classes {self.classes.tolist()}")
@@ -79,7 +79,7 @@ def unique(y, name):
         raise TypeError(f"{name} mixes labels that cannot be sorted ({error})") from None
 
 
-def _checked(y):
+def checked(y):
     """(n,) labels or an (n, k) indicator matrix; what are no labels is refused in scikit-learn's words."""
     y = _check.unmasked(y, "y")
     try:
@@ -102,4 +102,4 @@ def refuse_continuous(y):
     """ValueError, in scikit-learn's words, for targets that are no labels."""
     if y.dtype.kind == "f" and (y != np.floor(y)).any():
         raise ValueError("Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects "
-                         "discrete classes on a regression target with continuous values.")
+                         "discrete classes on a regression target with continuous values; y holds such.")

@@ -8,6 +8,8 @@ import numpy as np
 from backprop.errors import DataFormatError
 
 MAX_LINE_BYTES = 2**24
+WIDE_TEXTS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"),
+              (b"\xfe\xff", "UTF-16"))                   # marks of their beginning; one of UTF-16 begins UTF-32's
 MAX_LABEL = 256                 # characters; NumPy gives every label of a column the width of the longest
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -50,8 +52,9 @@ class LineReader:
         """Decoded lines, their ends included; `first` is the number of the next line."""
         for number, line in enumerate(iter(lambda: self._stream.readline(MAX_LINE_BYTES), b""), first):
             if number == 1:
-                if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                    raise self.error("the text is UTF-16; save it as UTF-8", 1)
+                wide = next((name for mark, name in WIDE_TEXTS if line.startswith(mark)), None)
+                if wide is not None:
+                    raise self.error(f"the text is {wide}; save it as UTF-8", 1)
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if len(line) >= MAX_LINE_BYTES:
                 raise self.error(f"the line is longer than {MAX_LINE_BYTES} bytes", number)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backprop import _check, _estimator_base
-from backprop._estimator_base import ClassifierMixin, RegressorMixin, available_if, with_callbacks
+from backprop._estimator_base import Classifier, Regressor, available_if, with_callbacks
 from backprop._labels import Labels, unique
 from backprop._mlp import MLP
 
@@ -104,7 +104,7 @@ def _documented(cls):
 
 
 @_documented
-class MLPClassifier(ClassifierMixin, MLP):
+class MLPClassifier(Classifier, MLP):
     """A feedforward network as a classifier: scikit-learn's class of this name, and more.
 
     Parameters
@@ -412,7 +412,7 @@ class MLPClassifier(ClassifierMixin, MLP):
 
 
 @_documented
-class MLPRegressor(RegressorMixin, MLP):
+class MLPRegressor(Regressor, MLP):
     """A feedforward network as a regressor: scikit-learn's class of this name, and more.
 
     Parameters

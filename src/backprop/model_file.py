@@ -234,7 +234,7 @@ def _remove_unlocked(path):
         os.close(descriptor)
 
 
-def _mode_of(path):
+def _mode_of(path, name="path"):
     """Permissions of the file that is to be replaced; None where there is none."""
     try:
         found = os.stat(path)
@@ -243,14 +243,14 @@ def _mode_of(path):
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fsdecode(path))
     if not stat.S_ISREG(found.st_mode):
-        raise ValueError(f"path must be a regular file, and {os.fsdecode(path)} is a device, a pipe or a socket")
+        raise ValueError(f"{name} must be a regular file, and {os.fsdecode(path)} is a device, a pipe or a socket")
     return stat.S_IMODE(found.st_mode)
 
 
-def check_target(path: PathLike) -> None:
+def check_target(path: PathLike, name: str = "path") -> None:
     """Refuse, with the error that saving would raise, a path where no file can be written; nothing is written."""
-    path = os.path.realpath(_check.path(path))
-    _mode_of(path)
+    path = os.path.realpath(_check.path(path, name))
+    _mode_of(path, name)
     os.stat(os.path.dirname(path))
 
 

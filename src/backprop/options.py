@@ -245,7 +245,7 @@ def _checkpoint_path(path, network):
     path = _check.path(path, "checkpoint_path")
     if network._own_loss is not None:
         raise ValueError("checkpoint_path: the network's loss is a function, which a model file cannot hold")
-    model_file.check_target(path)
+    model_file.check_target(path, "checkpoint_path")
     return path
 
 

@@ -353,7 +353,8 @@ class _Run:
                 reason = self._record(totals, visited, time.perf_counter() - self.away - started)
             except BaseException as error:
                 failed = isinstance(error, Exception)        # else Ctrl-C, which leaves what was learnt within an epoch
-                back = (failed or count > 0 or self.state.visits == self.marked[1]) and self._rewound()
+                returns = self.best is not None and self.best.epoch is not None      # unless the best comes back
+                back = (failed or returns or count > 0 or self.state.visits == self.marked[1]) and self._rewound()
                 if not (failed and back and count > 1):
                     raise
                 self.singly = True           # again, one by one, up to the epoch that fails

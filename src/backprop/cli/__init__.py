@@ -69,19 +69,34 @@ def main(argv=None):
         return 1
     except KeyboardInterrupt:
         return _complain("interrupted", argv, 130)
-    except (UsageError, RunError) as error:              # said in the command line's own words
+    except Exception as error:
+        return _failed(error, argv)
+
+
+def _failed(error, argv):
+    """Say what an error means to who typed the command; the exit code."""
+    if _is_interrupt(error):
+        return _complain("interrupted", argv, 130)
+    if isinstance(error, (UsageError, RunError)):        # said in the command line's own words
         return _complain(error, argv, 2 if isinstance(error, UsageError) else 1)
-    except (DivergenceError, MemoryError, ImportError) as error:
+    if isinstance(error, (DivergenceError, MemoryError, ImportError)):
         return _complain(in_options(str(error)) or "out of memory", argv, 1)
-    except ValueError as error:
+    if isinstance(error, ValueError):
         return _complain(in_options(str(error)), argv, 2)
-    except OSError as error:
+    if isinstance(error, OSError):
         if error.filename is not None:
             return _complain(f"{os.fsdecode(error.filename)}: {error.strerror}", argv, 2)
         silence(sys.stdout)                              # what fails without a name is the output, as on a full disk
         return _complain(error, argv, 1)
-    except Exception as error:
-        return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where)", argv, 1)
+    return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where)", argv, 1)
+
+
+def _is_interrupt(error):
+    """Whether an error is Ctrl-C in disguise: Python 3.11 makes a RuntimeError of it where a class is made, and modules
+    of C an ImportError where they import others."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _complain(message, argv, code):

@@ -152,8 +152,7 @@ def run(args):
     weight = None if table.weight is None else table.weight[train]
     interrupted = _fit(args, model, table.X[train], Y, weight, held)
     found = {}
-    if interrupted:
-        _save(model, args.out)                           # whatever a second Ctrl-C ends
+    _save(model, args.out)                               # whatever a Ctrl-C ends from here on
     if len(test):
         held = tables.Table(table.X[test], table.y[test], table.names, table.target_name)
         found = scores(model, held)
@@ -397,7 +396,7 @@ def _resume(args, model):
 
 
 def _fit(args, model, X, Y, weight, held):
-    """Train; returns whether Ctrl-C ended it."""
+    """Train; returns whether Ctrl-C ended it. One that comes before training has begun is raised."""
     X = X if model.scaler is None else model.scaler.transform(X)
     network, before, seconds = model.network, model.network.history, model.record.get("seconds", 0.0)
     started, interrupted = time.perf_counter(), False
@@ -411,6 +410,8 @@ def _fit(args, model, X, Y, weight, held):
             target_loss=args.target_loss, progress=_shows_progress(args), n_threads=args.threads,
             callbacks=_checkpoints(args, model, started, seconds))
     except KeyboardInterrupt:
+        if network.history is before:
+            raise                                        # nothing was learnt that could replace a model
         interrupted = True
     except DivergenceError as error:
         raise RunError(_advice(args, in_options(str(error)))) from error
