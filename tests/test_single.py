@@ -111,7 +111,8 @@ def test_any_real_learning_rate_serves(example, rate):
     assert net.parameters.tobytes() == other.parameters.tobytes()
 
 
-@pytest.mark.parametrize("sizes", [[600, 3], [3, 600, 2], [784, 30, 10], [2, 513, 513, 1], [1, 512, 1]])
+@pytest.mark.parametrize("sizes", [[600, 3], [3, 600, 2], [784, 30, 10], [2, 513, 513, 1], [1, 512, 1],
+                                   [3, 512, 500, 90, 2]])
 def test_wide_layers(sizes):
     net = bp.Network(sizes, seed=0)
     x = np.random.default_rng(0).normal(size=sizes[0])
