@@ -139,7 +139,7 @@ BAD = {
     "NaN among texts": (["a", float("nan")], ValueError),
     "a decimal NaN": ([decimal.Decimal(1), decimal.Decimal("nan")], ValueError),
     "a signalling NaN": ([decimal.Decimal(1), decimal.Decimal("snan")], ValueError),
-    "NaT": (["a", np.datetime64("NaT")], ValueError), "a masked one": ([1, np.ma.masked], ValueError),
+    "NaT": (["a", np.datetime64("NaT", "s")], ValueError), "a masked one": ([1, np.ma.masked], ValueError),
     "complex": ([1j, 2j], ValueError), "bytes": ([b"a", b"b"], TypeError), "text and numbers": (["a", 1], TypeError),
     "text and its number": (["1", 1], TypeError), "text and bytes": (["a", b"a"], TypeError),
     "text and bools": (["True", True], TypeError), "records": (np.zeros(2, [("a", int)]), TypeError),
