@@ -291,6 +291,33 @@ def test_ctrl_c_is_raised_and_what_was_learnt_is_kept(cls, y):
     assert model.history_.stop_reason == "interrupted" and np.isfinite(model.predict(X[:2] * 1.0)).all()
 
 
+@both
+def test_ctrl_c_and_early_stopping_leave_the_best_parameters(cls, y, monkeypatch):
+    """Whenever it comes: between epochs, and within one."""
+    calls, seen, work = [], [], training._work
+    monkeypatch.setattr(training, "SLICE_SECONDS", 1e-9)
+
+    def stop_at(last):
+        def counted(job, n_threads):
+            if len(calls) == last:
+                raise KeyboardInterrupt
+            calls.append(n_threads)
+            return work(job, n_threads)
+        return counted
+
+    options = {**SMALL, "early_stopping": True, "validation_fraction": 0.4, "learning_rate_init": 0.5,
+               "max_iter": 10**6, "n_iter_no_change": 10**6}
+    for last in range(20, 60, 3):
+        model = cls(**options, callbacks=lambda state: seen.append(state.network.parameters))
+        monkeypatch.setattr(training, "_work", stop_at(last))
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, y)
+        best = int(np.argmax(model.validation_scores_))
+        assert model.network_.parameters.tobytes() == seen[best].tobytes(), last
+        calls.clear()
+        seen.clear()
+
+
 FAILURES = [
     ({"alpha": -1.0}, ValueError, "alpha"), ({"solver": "newton"}, ValueError, "solver"),
     ({"activation": "step"}, ValueError, "step"), ({"activation": ["tanh"] * 3}, ValueError, "one name per hidden"),

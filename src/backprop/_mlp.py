@@ -176,7 +176,10 @@ class MLP(CallbackSupportMixin, Estimator):
         try:
             history = self._train(network, train, held, 1 if incremental else max_iter, optimizer, watch)
         except BaseException as error:
-            if watch.losses and (earlier is not None or isinstance(error, KeyboardInterrupt)):
+            interrupted = isinstance(error, KeyboardInterrupt)
+            if interrupted and rules.early_stopping and watch.kept is not None:
+                watch.restore(network)
+            if watch.losses and (earlier is not None or interrupted):
                 self._commit(network, network.history, earlier, watch, train)
                 keep()
             else:
