@@ -78,9 +78,10 @@ class Classifier(ClassifierMixin):
     def score(self, X, y, sample_weight=None):
         """Share of the rows, or of their weight, that are predicted right; of whole rows in multilabel."""
         P = self.predict(X)
-        y = _labels.checked(y.toarray() if is_sparse(y) else y)
+        given = y.toarray() if is_sparse(y) else y
+        y = _labels.checked(given)
         if y.shape != P.shape:
-            raise ValueError(f"y has shape {y.shape}, expected {P.shape}")
+            raise ValueError(f"y has shape {np.shape(given)}, expected {P.shape}")
         if y.ndim == 1:
             kinds = {_labels.unique(y, "y").dtype.kind, P.dtype.kind}
             if "U" in kinds and len(kinds) > 1:          # text and something else: none would be right
