@@ -334,8 +334,10 @@ def name(mutant):
     line = source[line_start:source.find("\n", start)]
     before = line[:start - line_start]
     which = len(re.findall(re.escape(source[start:end]), before)) + 1
+    place = [each.split() for each in source[:line_start].splitlines()].count(line.split()) + 1
     return (f"{path.name}: {' '.join(line.split())}: {source[start:end]}"
-            + (f" (no. {which})" if which > 1 else "") + f" -> {replacement or '(nothing)'}")
+            + (f" (no. {which})" if which > 1 else "") + (f" (line no. {place})" if place > 1 else "")
+            + f" -> {replacement or '(nothing)'}")
 
 
 def equivalent():

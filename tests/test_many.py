@@ -431,6 +431,9 @@ def test_what_a_process_of_joblibs_was_told_is_its_share(monkeypatch):
     assert _threads.available() == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert _threads.available() == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.delitem(sys.modules, "joblib.parallel")  # who never imported it runs in none of its tasks
+    assert _threads.available() == 8
 
 
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing"])

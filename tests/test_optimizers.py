@@ -250,6 +250,17 @@ def test_no_bit_depends_on_how_the_gradient_of_one_example_is_made(name, sizes, 
     np.testing.assert_array_equal(state(), state(clip_norm=1e300))      # clipping, if only in name, wants all of it
 
 
+@pytest.mark.parametrize("name", [name for name in optimizers.NAMES if name not in optimizers.SOLVERS])
+def test_one_example_is_learnt_as_two_copies_of_it_are(name):
+    x, y = [[0.5, -1.0, 2.0]], [[1.0, -0.5]]
+    parameters = []
+    for copies in (1, 2):
+        net = bp.Network([3, 6, 2], output="identity", seed=1)
+        net.train(x * copies, y * copies, epochs=7, batch_size="full", optimizer=name, learning_rate=1e-2)
+        parameters.append(net.parameters)
+    np.testing.assert_allclose(*parameters, rtol=1e-9)
+
+
 def test_a_rule_keeps_no_more_slots_than_its_formula_has():
     slots = {name: optimizers.Optimizer(name).n_slots for name in optimizers.NAMES}
     assert slots == {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "adam": 2, "adamw": 2,

@@ -7,6 +7,7 @@ import pytest
 
 import backprop as bp
 from backprop._dispatch import core
+from backprop.errors import DivergenceError
 
 SIZES = [17, 9, 3]
 
@@ -146,3 +147,13 @@ def test_they_are_methods(example):
 def test_doctests():
     tried = doctest.testmod(core)
     assert tried.failed == 0 and tried.attempted > 0
+
+
+@pytest.mark.parametrize("sizes", [[1, 1], [1, 2, 1], [1, 3, 2, 1]])
+def test_an_update_that_could_overflow_is_refused_although_the_loss_is_finite(sizes):
+    net = bp.Network(sizes, output="identity", seed=0)
+    before = net.parameters.tobytes()
+    with pytest.raises(DivergenceError, match="the update of this example"):
+        net.learn_one([1.0], [1e153], 1e-3)
+    assert net.parameters.tobytes() == before
+    assert 1e300 < net.evaluate([[1.0]], [[1e153]]) < np.inf

@@ -421,6 +421,24 @@ def test_a_converged_network_stays_where_it_is(optimizer):
 
 
 @BOTH
+def test_a_metric_that_fails_leaves_the_iteration_before(optimizer):
+    values, expected = [], network()
+    train(expected, optimizer=optimizer, epochs=2)
+
+    def fails(targets, outputs):
+        values.append(len(values))
+        if len(values) == 3:
+            raise ZeroDivisionError
+        return 0.0
+
+    net = network()
+    with pytest.raises(ZeroDivisionError):
+        train(net, optimizer=optimizer, epochs=9, metrics=fails)
+    assert net.epochs_trained == len(net.history) == 2
+    assert net.parameters.tobytes() == expected.parameters.tobytes()
+
+
+@BOTH
 def test_the_loop_serves_solvers(optimizer):
     seen = []
     options = dict(optimizer=optimizer, epochs=12, validation=(X[:9], Y[:9]), metrics=["r2", "gradient_norm"])

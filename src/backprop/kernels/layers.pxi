@@ -67,10 +67,10 @@ cdef void apply_activation(const Layer *layer, const double *a, double *z, Py_ss
         r, end = part(B, who.t, who.T), part(B, who.t + 1, who.T)
         if layer.activation.apply == softmax:
             softmax_rows(a + r * ld, z + r * ld, layer.n_out, end - r)
-        else:
-            while r < end:
-                layer.activation.apply(a + r * ld, z + r * ld, layer.n_out)
-                r += 1
+        else:                                            # unreached: of those that mix the columns softmax is alone
+            while r < end:                               # unreached: as above
+                layer.activation.apply(a + r * ld, z + r * ld, layer.n_out)        # unreached: as above
+                r += 1                                   # unreached: as above
     elif c1 - c0 == ld:
         layer.activation.apply(a, z, B * ld)
     elif c1 > c0:
