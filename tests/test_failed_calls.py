@@ -242,3 +242,19 @@ def test_another_thread_is_named_as_one():
 
     network().train(X, Y, callbacks=train)
     assert "another thread is training" in str(found[0].value)
+
+
+ORDERS = {"int32": lambda order: order.astype(np.int32), "2-D": lambda order: order[None],
+          "strided": lambda order: order[::2], "float": lambda order: order.astype(float), "list": np.ndarray.tolist}
+
+
+@pytest.mark.parametrize("change", ORDERS.values(), ids=ORDERS)
+def test_the_core_takes_no_order_of_visits_but_of_pointers_width(change, monkeypatch):
+    """Its own callers give no other, and yet it looks: one would be read for what it is not."""
+    call = training.core.job
+    monkeypatch.setattr(training.core, "job", lambda plan, task, order, *rest: call(plan, task, change(order), *rest))
+    net = network()
+    before = net.parameters.tobytes()
+    with pytest.raises((ValueError, TypeError)):
+        net.train(X, Y)
+    assert net.parameters.tobytes() == before

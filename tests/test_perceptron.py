@@ -281,7 +281,8 @@ def test_few_features_in_registers_give_the_bits_of_many(core, fit_intercept, we
         assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("options, count", [({}, 0), ({"rule": "batch"}, 0), ({"pocket": True}, 1)], ids=str)
+@pytest.mark.parametrize("options, count", [({}, 0), ({"average": True}, 0), ({"rule": "batch"}, 0),
+                                            ({"pocket": True}, 1)], ids=str)
 def test_a_call_of_the_core_ends_where_its_budget_does(options, count, monkeypatch):
     """A budget of one step: as many calls as visits, and where there is a pocket, as rows of its counts besides."""
     rng = np.random.default_rng(0)
