@@ -361,9 +361,8 @@ class LBFGS(_Solver):
         before, self.total, epochs = self.total, self.evaluated[1], self.network.epochs_trained
         try:
             reason = self.loop.iteration(before, len(self.train), time.perf_counter() - self.started, None)
-        finally:
-            if self.network.epochs_trained > epochs:     # else a metric has failed, and the step does not count
-                self.accepted = w.copy()
+        finally:                                         # where a metric has failed, the step does not count
+            self.accepted = w.copy() if self.network.epochs_trained > epochs else self.accepted
         if reason is not None:
             raise _Told(reason)
         self.started = time.perf_counter()
