@@ -48,7 +48,7 @@ sanitize: $(VENV)/installed $(VENV)-asan/ready $(VENV)-checked/ready ## run the 
 	PYTHONMALLOC=malloc BACKPROP_SIMD=v3 valgrind --quiet --log-file=$(VENV)/valgrind.log $(BIN)/python tests/bits.py \
 		--only batch > /dev/null && ! grep -q "_core_v3" $(VENV)/valgrind.log    # CPython has findings of its own
 
-mutate: $(VENV)/tested ## change the kernels one token at a time: do the tests notice? MUTANTS=50 of some 4,000
+mutate: $(VENV)/tested ## change the kernels one token at a time: do the tests notice? MUTANTS=50 of some 5,000
 	$(BIN)/pip install --quiet "$$(echo $(VENV)/wheel/*.whl)[dev]"
 	$(BIN)/python mutate kernels $(MUTANTS) $(SEED)
 
