@@ -453,6 +453,9 @@ def test_an_interrupt_after_training_keeps_what_was_trained(capsys, monkeypatch,
     code, _, err = run(capsys, "train", "digits", "--epochs", 2, "--out", model)
     assert (code, err) == (130, "backprop: error: interrupted\n")
     assert bp.load(model).network.epochs_trained == 2
+    monkeypatch.setattr(bp.Model, "save", lambda model, path: (_ for _ in ()).throw(OSError(28, "no space left")))
+    code, _, err = run(capsys, "train", "digits", "--epochs", 2, "--out", model)
+    assert (code, err) == (1, "backprop: error: cannot write the model: no space left\n")
 
 
 def test_a_reader_that_closes_early_is_no_error(model):

@@ -75,10 +75,10 @@ def main(argv=None):
 
 def _failed(error, argv):
     """Say what an error means to who typed the command; the exit code."""
-    if _is_interrupt(error):
-        return _complain("interrupted", argv, 130)
     if isinstance(error, (UsageError, RunError)):        # said in the command line's own words
         return _complain(error, argv, 2 if isinstance(error, UsageError) else 1)
+    if _is_interrupt(error):
+        return _complain("interrupted", argv, 130)
     if isinstance(error, (DivergenceError, MemoryError, ImportError)):
         return _complain(in_options(str(error)) or "out of memory", argv, 1)
     if isinstance(error, ValueError):

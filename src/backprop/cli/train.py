@@ -152,12 +152,13 @@ def run(args):
     weight = None if table.weight is None else table.weight[train]
     interrupted = _fit(args, model, table.X[train], Y, weight, held)
     found = {}
-    _save(model, args.out)                               # whatever a Ctrl-C ends from here on
-    if len(test):
-        held = tables.Table(table.X[test], table.y[test], table.names, table.target_name)
-        found = scores(model, held)
-    model.record["test"] = summary(found)
-    _save(model, args.out)
+    try:
+        if len(test):
+            held = tables.Table(table.X[test], table.y[test], table.names, table.target_name)
+            found = scores(model, held)
+    finally:                                             # what was trained is kept, whatever a Ctrl-C ends
+        model.record["test"] = summary(found)
+        _save(model, args.out)
     if not interrupted:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_checkpoint(args))
