@@ -82,10 +82,10 @@ class Classifier(ClassifierMixin):
         y = _labels.checked(given)
         if y.shape != P.shape:
             raise ValueError(f"y has shape {np.shape(given)}, expected {P.shape}")
-        if y.ndim == 1:
-            kinds = {_labels.unique(y, "y").dtype.kind, P.dtype.kind}
-            if "U" in kinds and len(kinds) > 1:          # text and something else: none would be right
-                raise ValueError(f"y has labels such as {y.tolist()[0]!r}, and classes_ is {self.classes_}")
+        if y.dtype == object:
+            _labels.unique(y, "y")                       # TypeError for kinds that cannot be sorted
+        if (y.dtype.kind == "U") != (P.dtype.kind == "U"):       # text and something else: none would be right
+            raise ValueError(f"y has labels such as {y.tolist()[0]!r}, and classes_ is {self.classes_}")
         weight = None if sample_weight is None else _check.weights(sample_weight, "sample_weight", rows=len(P))
         right = y == P
         return float(np.average(right.all(axis=1) if right.ndim == 2 else right, weights=weight))

@@ -11,7 +11,7 @@ import numpy as np
 
 from backprop import _check, _estimator_base, _order, _sparse
 from backprop._dispatch import core
-from backprop._estimator_base import Classifier, Estimator
+from backprop._estimator_base import ClassifierMixin, Estimator
 from backprop._labels import refuse_continuous, unique
 from backprop._perceptron_validation import SLICE, Validation, chosen, net_inputs, split
 from backprop.errors import DivergenceError, sklearn_or_own
@@ -195,7 +195,7 @@ class _Options:
     verbose: bool
 
 
-class Perceptron(Classifier, Estimator):
+class Perceptron(ClassifierMixin, Estimator):
     """Linear classifier trained by the perceptron rule.
 
     Labels y_i are mapped to {-1, +1}, ``classes_[1]`` to +1. With the margin d_i = y_i (w·x_i + b), an example is a
@@ -669,7 +669,8 @@ class Perceptron(Classifier, Estimator):
         """
         predicted = chosen(self._scores(X))
         y = _check.labels(y, rows=len(predicted))
-        unique(y, "y")                                       # TypeError for kinds that cannot be sorted
+        if y.dtype == object:
+            unique(y, "y")                                   # TypeError for kinds that cannot be sorted
         right = _index(y, self.classes_) == predicted
         return float(np.average(right, weights=_weight(sample_weight, len(predicted))))
 
